@@ -1,6 +1,6 @@
 """What a run costs the agent, in CPU seconds, when 100, 1,000, 10,000 or 50,000 runs of its sweep are recorded.
 
-    python benchmarks/scale.py                      a few minutes; writes benchmarks/scale.md and results/scale.json
+    python benchmarks/scale.py                      about ten minutes; writes results/scale.md and scale.json
     python benchmarks/scale.py --sizes 100 1000     smaller ones alone
     python benchmarks/scale.py --profile tpe 10000  where the CPU of one of them goes
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from measuring import HERE, Others, folder, machine, machine_text, parser, spread, table, verdict
+from measuring import Others, folder, machine, machine_text, parser, spread, table, verdict
 
 from sweepkit.agents.launcher import AttemptSpec, Event, Exited, Started
 from sweepkit.agents.slots import make_slots
@@ -315,8 +315,7 @@ def main(argv: list[str] | None = None) -> int:
     text = report(costs, facts)
     data = {"machine": facts, "workers": WORKERS, "costs": [dataclasses.asdict(cost) for cost in costs]}
     options.output.mkdir(parents=True, exist_ok=True)
-    place = HERE if options.output == HERE / "results" else options.output
-    (place / "scale.md").write_text(text + "\n", encoding="utf-8")
+    (options.output / "scale.md").write_text(text + "\n", encoding="utf-8")
     (options.output / "scale.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     print(text, flush=True)
     return 0

@@ -46,6 +46,12 @@ def test_a_file_is_put_in_place_whole(content, found, fsync, tmp_path):
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [found]
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "absent" / "f") as new:
+        new.write_text("text")
+    assert caught.value.filename == str(tmp_path / "absent" / "f")
+
+
 @pytest.mark.parametrize("put", [replacing, replacing_folder])
 def test_what_fails_on_the_way_leaves_nothing(put, tmp_path):
     with pytest.raises(KeyError), put(tmp_path / "f") as aside:

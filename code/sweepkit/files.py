@@ -48,8 +48,11 @@ def replacing(path: Path, *, fsync: bool = False) -> Iterator[Path]:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # half a file on a full disk would only keep it full
+    except BaseException as error:
+        with contextlib.suppress(PermissionError):
+            temporary.unlink(missing_ok=True)  # half a file on a full disk would only keep it full
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename, error.filename2 = str(path), None  # whoever reads it asked for this one
         raise
 
 

@@ -76,7 +76,7 @@ PRAGMAS = {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "busy_tim
         ("sqlite:///:memory:", "name a file"),
         ("sqlite:///file:x?mode=memory&uri=true", "name a file"),
         ("sqlite:relative.db", "cannot be read"),
-        ("/proc/sweepkit.db", "choose a folder"),
+        ("/proc/sweepkit.db", "mend its permissions"),
         ("/proc/none/sweepkit.db", "another --storage"),
     ],
 )

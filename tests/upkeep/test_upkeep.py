@@ -18,6 +18,7 @@ from sweepkit.model.records import AttemptState, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.store.backup import back_up, copies_of, copy_beside
 from sweepkit.store.open import open_store
+from sweepkit.store.watch import open_watch
 from sweepkit.upkeep.record import check, rebuild, repair
 
 PROGRAM = """\
@@ -156,6 +157,30 @@ def test_a_damaged_cell_is_named_its_run_set_aside_and_mended_from_its_files(swe
     assert repair(str(sweep.storage), sweep.folder).faults == []
     assert facts(sweep.runs()) == facts(before)
     assert check(str(sweep.storage)).faults == []
+
+
+def test_a_number_of_a_file_that_is_none_is_a_damaged_cell_too(tmp_path):
+    with Bench(tmp_path, storage=tmp_path / "sweepkit.db") as bench:
+        bench.start(PROGRAM, numbers=(1, 2, 3)).join()
+        before = bench.runs()
+        for column in ("created_at", "started_at", "ended_at", "attempts", "failures"):
+            for value in ("'x'", "x'00ff'", "1e300"):
+                of_a_number_that_is_none(bench, column, value, before)
+
+
+def of_a_number_that_is_none(bench, column, value, before):
+    run_id = before[0].run_id
+    bench.statements(f"UPDATE runs SET {column} = {value} WHERE run_id = '{run_id}'")
+    damaged, *others = bench.runs()
+    assert damaged.state is RunState.FAILED and f"runs.{column} of {run_id}" in damaged.reason
+    assert facts(others) == facts(before[1:])
+    with open_watch(bench.storage) as watch:
+        short = watch.poll(damaged.sweep_id, in_short=True)
+        numbers = [run.state for run in short.changed if run.run_id == run_id]
+        assert numbers == [RunState.FAILED] or column == "created_at"  # which is not looked at in short
+    assert len(check(str(bench.storage)).faults) == 1
+    assert repair(str(bench.storage), bench.folder).faults == []
+    assert facts(bench.runs()) == facts(before)
 
 
 def test_other_damaged_cells_are_named_and_their_sweep_is_readable(sweep):

@@ -93,7 +93,7 @@ def swept(request, tmp_path_factory):
     sweeper.write(SWEEP)
     options = ["--json", *(["--cold"] if request.param == "cold" else [])]
     command = [sys.executable, str(NO_NETWORK), *sweeper.command(*options)]
-    piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 110}
+    piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 600}
     done = subprocess.run(command, cwd=folder, env=sweeper.env, **piped)
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]

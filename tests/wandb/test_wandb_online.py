@@ -193,7 +193,8 @@ def test_a_key_that_expires_while_the_runs_log(tmp_path):
         backend.keys = set()
         (tmp_path / "hold").unlink()
         out = sweeper.finished(process)
-        assert WORDS["must-accept-the"] in out and re.search(r"send them: python \S*sweep_runner\.py --push 스윕", out)
+        assert WORDS["must-accept-the"] in out
+        assert re.search(r"send them: \S*python\S* \S*sweep_runner\.py --push 스윕", out)
         refused = sweeper.push()
         assert refused.returncode == 2 and "--push: " in refused.stderr and "API key" in refused.stderr
         backend.keys = {API_KEY}

@@ -50,7 +50,7 @@ class Ways:
         }
         self.sweeper.write(SWEEP)
         command = [sys.executable, str(NO_NETWORK), *self.sweeper.command("--json", *options)]
-        piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 100}
+        piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 600}
         self.done = subprocess.run(command, cwd=folder, env=self.sweeper.env, **piped)
         assert self.done.returncode == 0, self.done.stdout + self.done.stderr
         self.results = {result["sweep_params"]["mode"]: result for result in self.sweeper.results()}

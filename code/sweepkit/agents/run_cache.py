@@ -2,13 +2,13 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.model.audit import AUDIT
 from sweepkit.model.columns import RunViews
-from sweepkit.model.course import Course
+from sweepkit.model.course import Course, course_of
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.records import Report
 from sweepkit.model.runs import Decision, RunState, RunView
@@ -54,10 +54,6 @@ def _finished_with_value(run: RunView) -> float | None:
 def has_value(run: RunView) -> bool:
     """Return whether a run has a value of its metric, or of one of its objectives, be it NaN."""
     return bool(run.history or run.summary is not None or any(run.objectives))
-
-
-def _course(values: Sequence[float]) -> Course:
-    return values if isinstance(values, Course) else Course(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +132,7 @@ class RunCache:
             view = self._views.of_number(number)
             own = self._own.get(number)
             # Nothing is copied, be the history ever so long. The view of an attempt of ours has that attempt's history.
-            history, newer = _course(view.history).extended(values), _course(view.instances).extended(instances)
+            history, newer = course_of(view.history).extended(values), course_of(view.instances).extended(instances)
             if own is not None:
                 alike = own.history is view.history and own.instances is view.instances
                 kept = (history, newer) if alike else (own.history.extended(values), own.instances.extended(instances))

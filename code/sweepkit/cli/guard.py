@@ -16,8 +16,8 @@ _HINT = "free some space and run the same command again"
 _OF_THE_MACHINE = {
     errno.ENOSPC: f"the disk must have room; {_HINT}",
     errno.EDQUOT: f"the quota must have room; {_HINT}",
-    errno.EROFS: "the file system must take writes; name another --output-dir",
-    errno.EACCES: "the file must be open to you; change its permissions, or name another --output-dir",
+    errno.EROFS: "the file system must take writes; name another place",
+    errno.EACCES: "the file must be open to you; change its permissions, or name another place",
     errno.EMFILE: "more files must be openable at once (ulimit -n; 64 are enough for a few workers)",
     errno.ENFILE: "more files must be openable at once on this machine (sysctl fs.file-max)",
     errno.ENAMETOOLONG: "the path must be short enough; name another --output-dir",

@@ -66,7 +66,7 @@ class Auto:
             if len(run.history) < look and not run.state.ended_well:
                 return None
             values = finite(run.history[:look])
-            return self._sign * self._goal.best(tuple(values)) if values else None
+            return self._sign * best_of(values, self._goal) if values else None
 
         return column_of(runs, ("best by", look, self._sign), of)
 

@@ -7,7 +7,7 @@ from sweepkit.model.runs import Decision, RunView
 
 
 class StoppingRule(Protocol):
-    """Decide whether a running run is ended early. Stateless."""
+    """Decide whether a running run is ended early. What a rule keeps saves work alone: verdicts follow from views."""
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report.

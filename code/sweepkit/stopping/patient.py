@@ -5,6 +5,7 @@ Source: Optuna 5.0, `PatientPruner`.
 
 from collections.abc import Sequence
 
+from sweepkit.model.course import course_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
@@ -28,6 +29,7 @@ class Patient:
 
     def __init__(self, rule: EarlyTerminate, goal: Goal, wrapped: StoppingRule | None) -> None:
         self._rule = rule
+        self._goal = goal
         self._sign = goal.sign
         self._wrapped = wrapped
 
@@ -39,11 +41,11 @@ class Patient:
             return Decision(
                 stop=False, reason=f"patient: {how_many(reports, 'report')}, the first {window} are not judged"
             )
-        values = [self._sign * value for value in run.history]
-        before, newest = numbers(values[:-window]), numbers(values[-window:])
+        history = course_of(run.history)
+        before, newest = course_of(history[:-window]).numbers(), numbers(history[-window:])
         if not before or not newest:
             return Decision(stop=False, reason="patient: nothing but NaN to compare")
-        old, new = min(before), min(newest)
+        old, new = self._sign * before.best(self._goal), self._sign * self._goal.best(newest)
         shown, earlier = compared(self._sign * new, self._sign * old)
         words = f"{shown}, the best of the newest {window} reports, "
         if not old + self._rule.min_delta < new:

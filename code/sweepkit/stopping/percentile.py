@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from math import isnan
 
 from sweepkit.model.columns import column_of
+from sweepkit.model.course import course_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import judged
-from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
+from sweepkit.stopping.steps import finished, not_a_number, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -43,7 +44,7 @@ class Percentile:
             return self._goes_on(f"{others} of {needed} runs have finished, too few")
         if why := wait(rule, reports):
             return self._goes_on(why)
-        own = numbers(run.history)
+        own = course_of(run.history).numbers()
         if not own:
             return not_a_number(self._name, f"of all {reports} reports")
         reached = _reached(runs, reports)
@@ -55,7 +56,7 @@ class Percentile:
         limit = quantile(_values(runs, reports), rule.percentile if minimizes else 100 - rule.percentile)
         if isnan(limit):
             return self._goes_on(f"no finished run has a number at report {reports}")
-        best = self._goal.best(tuple(own))
+        best = own.best(self._goal)
         of = f"the best {rule.percentile:g} % of {how_many(reached, 'run')} at that report"
         return judged(self._name, best, limit, self._goal, where=f", the best by report {reports},", of=of)
 

@@ -3,21 +3,43 @@
 Instances are what a run scores one after the other, the same for every run: folds of a cross-validation, problems of a
 benchmark. Their values are paired, so what makes one fold harder than another is not taken for a difference of runs.
 
-Sources: Optuna 5.0, `WilcoxonPruner`; Wilcoxon 1945, "Individual Comparisons by Ranking Methods". Testing again after
-each instance finds a difference by chance more often than one test would.
+Source: Optuna 5.0, `WilcoxonPruner`. Testing again after each instance finds a difference by chance more often than one
+test would.
 """
 
 from collections.abc import Sequence
-from math import erfc, fsum, isfinite, sqrt
+from dataclasses import dataclass
 
 from sweepkit.model.columns import column_of
+from sweepkit.model.course import Course, course_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import compared
+from sweepkit.stopping.signed_ranks import SignedRanks
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
-_EXACT = 50  # differences up to which scipy counts all outcomes, and with ties:
-_EXACT_TIED = 13
+_MOST = 256  # runs whose comparison is kept, more than are under way at once; beyond it all are made anew
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """A run's instances beside those of the best one.
+
+    Args:
+        own: Of the run, as far as they have been compared.
+        others: Of the best one.
+        ranks: Of the differences, the newer pairs still to come.
+    """
+
+    own: Course
+    others: Course
+    ranks: SignedRanks
+
+    def go_on(self, own: Course) -> None:
+        """Take in what a run has reported since."""
+        for place in range(len(self.ranks), min(len(own), len(self.others))):
+            self.ranks.add(own[place] - self.others[place])
+        self.own = own
 
 
 class Wilcoxon:
@@ -38,102 +60,78 @@ class Wilcoxon:
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         self._rule = rule
         self._sign = goal.sign
+        # What is kept from verdict to verdict: the best run, its instances, and beside them those of the others.
+        self._known: RunView | None = None
+        self._others = Course()
+        self._pairs: dict[int, _Pairs] = {}
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
         own = self._values(run)
         if not own:
             return _goes_on("no instance yet")
-        if not all(map(isfinite, own)):
+        if len(own.finite()) < len(own):
             return _goes_on("the run has values that are not finite")
-        found = self._best(runs)
-        if found is None:
+        best = self._best(runs)
+        if best is None:
             return _goes_on("no run has finished")
-        best, values = found
-        if not all(map(isfinite, values)):
+        if len(self._others.finite()) < len(self._others):
             return _goes_on(f"the best run, {best.number}, has values that are not finite")
-        differences = [mine - other for mine, other in zip(own, values, strict=False)]
+        pairs = self._pairs_of(run.number, own)
         needed = max(2, self._rule.n_startup_steps)
-        if len(differences) < needed:
-            return _goes_on(f"{len(differences)} of {needed} instances to compare")
-        return self._verdict(best, own, values, differences)
+        if len(pairs.ranks) < needed:
+            return _goes_on(f"{len(pairs.ranks)} of {needed} instances to compare")
+        return self._verdict(best, pairs)
 
-    def _verdict(
-        self, best: RunView, own: Sequence[float], values: Sequence[float], differences: Sequence[float]
-    ) -> Decision:
-        p = p_greater(differences)
-        count = len(differences)
+    def _verdict(self, best: RunView, pairs: _Pairs) -> Decision:
+        p = pairs.ranks.p_greater(self._sign)
+        count = len(pairs.ranks)
         test = f"p = {p:.3g} over {count} instances against run {best.number}"
         if not p < self._rule.p_threshold:
             return _goes_on(f"{test}, not below {self._rule.p_threshold:g} (the least possible is {0.5**count:.3g})")
-        mean, other = sum(own) / len(own), sum(values) / len(values)
-        means = f"mean {' to '.join(compared(self._sign * mean, self._sign * other))}"
-        if other >= mean:
+        mean, other = _mean_of(pairs.own), _mean_of(pairs.others)
+        means = f"mean {' to '.join(compared(mean, other))}"
+        if self._sign * other >= self._sign * mean:
             return _goes_on(f"{test}, but its mean is no worse, {means}")
         return Decision(stop=True, reason=f"wilcoxon: {test} is below {self._rule.p_threshold:g}, {means}")
 
-    def _values(self, run: RunView) -> list[float]:
-        """Return a run's instances, such that less is better."""
-        values = run.instances or (run.history if self._rule.instances is None else ())
-        return [self._sign * value for value in values]
+    def _values(self, run: RunView) -> Course:
+        """Return a run's instances."""
+        return course_of(run.instances or (run.history if self._rule.instances is None else ()))
 
-    def _best(self, runs: Sequence[RunView]) -> tuple[RunView, list[float]] | None:
-        """Return the first of the finished runs with the best mean, and its instances."""
+    def _best(self, runs: Sequence[RunView]) -> RunView | None:
+        """Return the first of the finished runs with the best mean, and have its instances at hand."""
         means = column_of(runs, "means of instances", self._mean)
         if not means.values:
             return None
         best = runs[means.place_of(means.values[0])]
-        return best, self._values(best)
+        if best is not self._known:
+            self._known, self._others, self._pairs = best, self._values(best), {}
+        return best
+
+    def _pairs_of(self, number: int, own: Course) -> _Pairs:
+        """Return a run's instances beside the best one's; only what is new of them is looked at."""
+        pairs = self._pairs.get(number)
+        if pairs is None or not own.goes_on(pairs.own):
+            if len(self._pairs) >= _MOST:
+                self._pairs.clear()
+            pairs = self._pairs[number] = _Pairs(Course(), self._others, SignedRanks())
+        pairs.go_on(own)
+        return pairs
 
     def _mean(self, run: RunView) -> float | None:
-        """Return the mean of a finished run's instances."""
-        values = self._values(run) if run.state is RunState.FINISHED else ()
-        return sum(values) / len(values) if values else None
+        """Return the mean of a finished run's instances, such that less is better."""
+        values = self._values(run) if run.state is RunState.FINISHED else Course()
+        return self._sign * _mean_of(values) if values else None
+
+
+def _mean_of(values: Course) -> float:
+    return values.folded("sum", _sum) / len(values)
+
+
+def _sum(before: float | None, value: float) -> float:
+    return value if before is None else before + value
 
 
 def _goes_on(why: str) -> Decision:
     return Decision(stop=False, reason=f"wilcoxon: {why}")
-
-
-def p_greater(differences: Sequence[float]) -> float:
-    """Return the p-value of the signed-rank test that differences tend to be above 0.
-
-    As scipy's `wilcoxon(…, alternative="greater", zero_method="zsplit")`: ties get the mean of their ranks, half of a
-    zero's rank counts as above. All outcomes are counted up to 50 differences, with ties or zeros up to 13; beyond
-    that the normal approximation with the correction for ties stands.
-
-    >>> p_greater([0.1, 0.2, 0.3])
-    0.125
-    """
-    ranks, ties = _ranks([abs(value) for value in differences])
-    paired = list(zip(ranks, differences, strict=True))
-    above = fsum(rank for rank, value in paired if value > 0)
-    zeros = fsum(rank for rank, value in paired if value == 0)
-    count = len(ranks)
-    if count > (_EXACT_TIED if ties or zeros else _EXACT):
-        variance = (count * (count + 1) * (2 * count + 1) - ties / 2) / 24
-        return 0.5 * erfc((above + zeros / 2 - count * (count + 1) / 4) / sqrt(2 * variance))
-    ways = [1]  # ways[s]: patterns of signs whose positive ranks, in halves, add up to s; the zeros' share is fixed
-    signed = [round(2 * rank) for rank, value in paired if value != 0]
-    for rank in signed:
-        longer = ways + [0] * rank
-        for total, patterns in enumerate(ways):
-            longer[total + rank] += patterns
-        ways = longer
-    p: float = sum(ways[round(2 * above) :]) / 2 ** len(signed)
-    return p
-
-
-def _ranks(sizes: Sequence[float]) -> tuple[list[float], float]:
-    """Return the mean rank of each value, from 1, and the sum of t³ - t over groups of t equal ones."""
-    order = sorted(range(len(sizes)), key=sizes.__getitem__)
-    ranks, ties, begin = [0.0] * len(sizes), 0.0, 0
-    while begin < len(order):
-        end = begin
-        while end < len(order) and sizes[order[end]] == sizes[order[begin]]:
-            end += 1
-        for place in order[begin:end]:
-            ranks[place] = (begin + 1 + end) / 2
-        ties += (end - begin) ** 3 - (end - begin)
-        begin = end
-    return ranks, ties

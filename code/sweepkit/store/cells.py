@@ -62,6 +62,33 @@ def summary_value(text: str | None) -> float | None:
     return None if text is None else float(load(text))
 
 
+def moment(value: Any) -> float:
+    """Return a time in seconds since 1970. Raises ValueError for what is none, or none that a calendar has."""
+    if type(value) not in (float, int) or not _YEARS[0] < value < _YEARS[1]:
+        raise ValueError(f"no time: {value!r:.40}")
+    return float(value)
+
+
+def moment_or_none(value: Any) -> float | None:
+    """Return a time that need not be known. Raises as `moment`."""
+    return None if value is None else moment(value)
+
+
+def whole(value: Any) -> int:
+    """Return a whole number. Raises ValueError for anything else."""
+    if type(value) is not int:
+        raise ValueError(f"no whole number: {value!r:.40}")
+    return value
+
+
+def words(value: Any) -> str:
+    """Return a text. Raises ValueError for anything else."""
+    if type(value) is not str:
+        raise ValueError(f"no text: {value!r:.40}")
+    return value
+
+
+_YEARS = -6e10, 2e11  # the years 69 and 8307, in seconds since 1970
 _Read = Callable[[Any], Any]
 RUN_CELLS: Mapping[str, _Read] = {
     "state": RunState,
@@ -72,9 +99,30 @@ RUN_CELLS: Mapping[str, _Read] = {
     "best_metrics": mapping,
     "last_metrics": mapping,
     "outcome": mapping,
+    "number": whole,
+    "reason": words,
+    "attempts": whole,
+    "failures": whole,
+    "created_at": moment,
+    "started_at": moment_or_none,
+    "ended_at": moment_or_none,
+    "change": whole,
 }
-SWEEP_CELLS: Mapping[str, _Read] = {"state": SweepState, "seed": int, "meta": mapping}
+SWEEP_CELLS: Mapping[str, _Read] = {
+    "state": SweepState,
+    "seed": int,
+    "meta": mapping,
+    "name": words,
+    "family": words,
+    "generation": whole,
+    "yaml": words,
+    "reason": words,
+    "created_at": moment,
+}
 ATTEMPT_CELLS: Mapping[str, _Read] = {"state": AttemptState, "outcome": mapping}
+_TOGETHER: Mapping[_Read, _Read] = {mapping: mappings, tail_values: tails}
+_AT_ONCE = 1_000  # rows of which a damaged one is looked for among all of them
+_DAMAGED = (ValueError, TypeError, OverflowError, RecursionError)
 _TABLES: tuple[tuple[sa.Table, str, Mapping[str, _Read]], ...] = (
     (SWEEPS, "sweep_id", SWEEP_CELLS),
     (RUNS, "run_id", RUN_CELLS),
@@ -109,7 +157,7 @@ def damaged_in(row: Any, table: str, key: str, cells: Mapping[str, _Read]) -> li
     for column, read in cells.items():
         try:
             read(getattr(row, column))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except _DAMAGED as error:
             what = " ".join(str(error).split())[:120]
             found.append(DamagedCell(table=table, row=str(getattr(row, key)), column=column, what=what))
     return found
@@ -119,5 +167,22 @@ def damaged_cells(connection: sa.Connection) -> Iterator[DamagedCell]:
     """Yield every damaged cell of a record; reads all of it."""
     for table, key, cells in _TABLES:
         columns = [table.c[key], *(table.c[column] for column in cells)]
-        for row in connection.execute(sa.select(*columns)):
-            yield from damaged_in(row, table.name, key, cells)
+        for rows in connection.execute(sa.select(*columns)).partitions(_AT_ONCE):
+            if not _all_whole(rows, cells):
+                for row in rows:
+                    yield from damaged_in(row, table.name, key, cells)
+
+
+def _all_whole(rows: Sequence[Any], cells: Mapping[str, _Read]) -> bool:
+    """Return whether every cell of some rows can be read, in a third of the time of one after the other."""
+    _, *columns = zip(*rows, strict=True)
+    try:
+        for read, column in zip(cells.values(), columns, strict=True):
+            if (together := _TOGETHER.get(read)) is not None:
+                together(column)
+            else:
+                for cell in set(column):
+                    read(cell)
+    except _DAMAGED:
+        return False
+    return True

@@ -20,8 +20,12 @@ from sweepkit.store.cells import (
     damaged_in,
     load,
     mapping,
+    moment,
+    moment_or_none,
     summary_value,
     tail_values,
+    whole,
+    words,
 )
 
 SET_ASIDE = "set aside"  # how the reason of a run begins of which a cell is damaged
@@ -204,26 +208,36 @@ def run_record(row: Any, older_history: str = "") -> RunRecord:
             "last_metrics": mapping(row.last_metrics),
             "proposal": mapping(row.proposal),
             "outcome": mapping(row.outcome),
+            "number": whole(row.number),
+            "attempts": whole(row.attempts),
+            "failures": whole(row.failures),
+            "created_at": moment(row.created_at),
+            "started_at": moment_or_none(row.started_at),
+            "ended_at": moment_or_none(row.ended_at),
+            "change": whole(row.change),
         }
-        reason = row.reason
+        reason = words(row.reason)
     except (ValueError, TypeError, OverflowError, RecursionError):
         cells, reason = _set_aside(row, older_history)
     return RunRecord(
         run_id=row.run_id,
         sweep_id=row.sweep_id,
-        number=row.number,
         reason=reason,
-        attempts=row.attempts,
-        failures=row.failures,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        change=row.change,
         **cells,
     )
 
 
-_NOTHING: Mapping[str, Any] = {"history": (), "summary": None}  # in the place of what cannot be read; else {}
+_NOTHING: Mapping[str, Any] = {  # in the place of what cannot be read; else {}
+    "history": (),
+    "summary": None,
+    "number": -1,
+    "attempts": 0,
+    "failures": 0,
+    "created_at": 0.0,
+    "started_at": None,
+    "ended_at": None,
+    "change": 0,
+}
 
 
 def _set_aside(row: Any, older_history: str) -> tuple[dict[str, Any], str]:
@@ -236,6 +250,7 @@ def _set_aside(row: Any, older_history: str) -> tuple[dict[str, Any], str]:
     cells = {
         column: _NOTHING.get(column, {}) if column in unread else read(getattr(row, column))
         for column, read in RUN_CELLS.items()
+        if column != "reason"
     }
     said = "; ".join(map(str, damaged))
     return {**cells, "state": RunState.FAILED}, f"{SET_ASIDE}: {said}; `{typed('db', 'repair')}` mends what it can"

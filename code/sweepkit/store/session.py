@@ -270,7 +270,7 @@ def _is_damage(error: exc.SQLAlchemyError) -> bool:
 _ADVICE = (
     ("locked", "another process kept the file locked for 30 s; find it (fuser FILE), or give each host its own file"),
     ("readonly", "the file or its folder cannot be written; mend its permissions, or name another --storage"),
-    ("unable to open", "the file cannot be made or opened there; choose a folder you may write to"),
+    ("unable to open", "it may not be opened, or not be made there; mend its permissions, or name another --storage"),
     ("not a database", "the file is something else; name another --storage"),
     ("malformed", f"the file is damaged; run `{typed('db', 'repair')}`, which keeps it and makes a whole one"),
     ("full", "the disk is full; free some space and run the same command again"),

@@ -26,7 +26,7 @@ from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
-from sweepkit.store.cells import mappings, summary_value, tails
+from sweepkit.store.cells import RUN_CELLS, mappings, summary_value, tails
 from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
     connection_arguments,
@@ -72,6 +72,7 @@ _in_short = sa.and_(
     RUNS.c.proposal.not_like(f'%"{CONFIGURATION}"%'),
 )
 _SHORT = tuple(field.name for field in fields(EndedRuns))
+_PLAIN = {name: RUN_CELLS[name] for name in ("number", "reason", "attempts", "failures", "started_at", "ended_at")}
 _WELL = {state.value: state for state in ENDED_WELL}
 _ENDED = sa.select(*(RUNS.c[name] for name in _SHORT)).where(
     RUNS.c.sweep_id == sa.bindparam("b_sweep"), RUNS.c.change > sa.bindparam("b_since"), _in_short
@@ -129,6 +130,9 @@ class Watch(SqlStore):
 def _in_columns(rows: Sequence[sa.Row[Any]]) -> EndedRuns:
     """Return runs in short, each column decoded in one go. Raises ValueError and others when a cell is damaged."""
     columns = dict(zip(_SHORT, zip(*rows, strict=True), strict=True))
+    for name, read in _PLAIN.items():
+        for cell in set(columns[name]):
+            read(cell)
     return EndedRuns(
         **{name: columns[name] for name in ("number", "run_id", "reason", "attempts", "failures")},
         params=mappings(columns["params"]),
