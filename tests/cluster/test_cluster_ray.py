@@ -26,7 +26,7 @@ def program():
     return here or f"{sys.executable} -m ray.scripts.scripts"
 
 
-def run(tmp_path, storage, program, acts, *, duration, sweep, cluster="ray_cluster.sh", **env):
+def run(tmp_path, storage, program, acts, *, duration, sweep, cluster="ray_cluster.sh", stood_still=False, **env):
     """Run a sweep on a Ray of its own; return what `ray_acts.py` tells, its runs, the hosts of them, and the logs."""
     (tmp_path / "s.yaml").write_text(sweep, encoding="utf-8")
     command = [sys.executable, "-m", "sweepkit", "run", "s.yaml", "--launcher", "ray", "--agents", "2"]
@@ -38,7 +38,7 @@ def run(tmp_path, storage, program, acts, *, duration, sweep, cluster="ray_clust
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs}"
     said = json.loads(done.stdout.splitlines()[-1])
     lines = [line.split() for line in (tmp_path / "journal").read_text().splitlines()]
-    runs, _ = check_each_once(said, lines, storage, logs, numbers=NUMBERS)
+    runs, _ = check_each_once(said, lines, storage, logs, numbers=NUMBERS, stood_still=stood_still)
     assert said["actors"] == [] and said["gpus"] == 0, said
     with open_store(storage) as store:
         hosts = {store.attempts(run.run_id)[-1].host for run in runs}
@@ -60,7 +60,8 @@ def test_a_sweep_on_ray_survives_its_call_and_a_node_and_its_checkpoint_is_fetch
 @pytest.mark.timeout(730)
 def test_a_node_of_ray_stands_still_for_longer_than_a_lease(program, tmp_path, storage):
     sweep = journal_sweep(NUMBERS, more="sweepkit: {retries: 5}\n")
-    _, runs, _, _ = run(tmp_path, storage, program, ["node_frozen"], duration="4", sweep=sweep)
+    more = {"sweep": sweep, "stood_still": True}
+    _, runs, _, _ = run(tmp_path, storage, program, ["node_frozen"], duration="6", **more)
     assert max(run.attempts for run in runs) == 2
 
 
