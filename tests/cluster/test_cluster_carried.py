@@ -228,7 +228,8 @@ def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
         assert json.loads(paths.result(run.run_id).read_text())["run_id"] == run.run_id
         (log,) = paths.logs.glob(f"{run.run_id}-*.log")
         assert log.read_text(encoding="utf-8").split()[:3] == ["at", str(copy), "안녕"]
-    assert result["run_id"] == runs[0].run_id
+    assert result["run_id"] == runs[0].run_id and result["git_commit"] is None
+    assert result["code_hash"].startswith(copy.name)
     command = [sys.executable, "-m", "sweepkit", "fetch", "sweep:1", "--output-dir", str(tmp_path / "out"), "--json"]
     command += ["--files", "best_model/*", "--wait", "60"]
     for _ in range(2):  # the second time there is nothing to be sent but the same

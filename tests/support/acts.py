@@ -125,6 +125,7 @@ def play(make):
         wait_until(lambda number=number: sweep.ends() > number or sweep.driver.poll(), "the next run to end")
         sweep.act(name)
     status = sweep.driver.wait(timeout=TIMEOUT_S)
+    wait_until(lambda: not keepers(), "the agents to end")  # the engine may have forgotten one that a node still has
     said = {"status": status, "acted": sweep.acted, **sweep.left()}
     for name in filter(lambda name: name.startswith("last_"), wanted):
         said[name.removeprefix("last_")] = getattr(sweep, name)()
