@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import waiting
 
-TIMEOUT_S = 200
+TIMEOUT_S = 300
 wait_until = partial(waiting.wait_until, timeout_s=TIMEOUT_S, every_s=0.1)
 
 

@@ -6,7 +6,6 @@ set -eu
 ip link set lo up # the provider of such nodes knows the head by this address and port alone
 export RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled RAY_ADDRESS=127.0.0.1:6379 RAY_TMPDIR
 export RAY_raylet_start_wait_time_s=300 AUTOSCALER_UPDATE_INTERVAL_S=1 RAY_FAKE_CLUSTER=1
-export RAY_health_check_period_ms=1000 RAY_health_check_failure_threshold=5 RAY_health_check_timeout_ms=5000
 RAY_TMPDIR=$(mktemp -d /tmp/rXXXX) # a socket's path is short
 trap 'rm -rf "$RAY_TMPDIR"' EXIT
 cat >"$RAY_TMPDIR/nodes.json" <<EOF

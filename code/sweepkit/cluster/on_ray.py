@@ -47,8 +47,18 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray: Any = importlib.import_module("ray")
         self._ray = ray
+        if ray.is_initialized():  # by an earlier call of this process, or by its user
+            here = ray.get_runtime_context().gcs_address
+            if address not in (None, "auto", here):
+                raise EngineError(f"--ray-address: this process is connected to the Ray cluster {here}, got {address}")
+        else:
+            self._connect(address)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a node need not have this package
+        self._actor = ray.remote(_AgentActor)
+
+    def _connect(self, address: str | None) -> None:
         try:
-            ray.init(
+            self._ray.init(
                 address=address or os.environ.get("RAY_ADDRESS") or "auto",
                 namespace=_NAMESPACE,
                 log_to_driver=False,
@@ -60,8 +70,6 @@ class RayEngine:
                 f"--launcher ray: needs a Ray cluster that runs, got none at {address or 'this host'}: {error}; "
                 "`ray start --head` starts one, --ray-address names one"
             ) from error
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a node need not have this package
-        self._actor = ray.remote(_AgentActor)
 
     def check(self, job: AgentJob) -> None:
         """Refuse several nodes an agent, and what no node of the cluster has now: Ray would wait for ever.
@@ -110,9 +118,10 @@ class RayEngine:
         """Return the actors of our namespace."""
         listed = importlib.import_module("ray.util").list_named_actors
         try:
-            return {name for name in listed() if name.startswith(prefix)}
+            found = [actor["name"] for actor in listed(all_namespaces=True) if actor["namespace"] == _NAMESPACE]
         except self._ray.exceptions.RayError as error:
             raise EngineError(f"Ray: {error}") from error
+        return {name for name in found if name.startswith(prefix)}
 
     def stop(self, name: str) -> None:
         """Have the actor end its agent and then itself; one that waits for room, or does not answer, is taken back.
