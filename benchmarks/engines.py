@@ -26,12 +26,13 @@ from peers import JOURNAL_ENV, WORKERS, timing
 APART = ("unshare", "-n", "-p", "-m", "-f", "--mount-proc", "--kill-child")
 EMPTY = HERE / "programs" / "empty.py"
 TIMEOUT_S = 1_200
+JOURNAL = "journal"  # what Ray runs has the environment of its node, which was there before any contender
 _RAY = """\
 set -eu
 ip link set lo up
 ip addr add 10.9.9.1/32 dev lo
 export RAY_TMPDIR="$1/r" RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled RAY_ADDRESS=10.9.9.1:6399
-export RAY_raylet_start_wait_time_s=300
+export RAY_raylet_start_wait_time_s=300 JOURNAL_ENV_NAME="$1/JOURNAL_NAME"
 shift
 python=$1
 "$python" -m ray.scripts.scripts start --head --node-ip-address=10.9.9.1 --port=6399 --num-cpus=2 --num-gpus=0 \\
@@ -83,7 +84,7 @@ def measure_inside(engine: str, runs: int, place: Path, submitit_python: str) ->
     """Within the namespaces: run the contenders one after the other, and write their timings."""
     told = []
     for number, (name, command) in enumerate(commands(engine, runs, place, submitit_python).items()):
-        journal = place / f"journal {number}"
+        journal = place / JOURNAL
         journal.touch()
         env = os.environ | {JOURNAL_ENV: str(journal)}
         if command[0] == sys.executable:
@@ -95,6 +96,7 @@ def measure_inside(engine: str, runs: int, place: Path, submitit_python: str) ->
             raise RuntimeError(f"{name}: {(place / f'log {number}').read_text()[-2000:]}")
         _await(lambda journal=journal: len(journal.read_text().splitlines()) >= runs, TIMEOUT_S)
         found = timing(name, journal, runs=runs, workers=WORKERS, launched_at=launched_at)
+        journal.rename(place / f"journal {number}")
         told.append({"name": name, "seconds_per_run": found.seconds_per_run, "startup_s": found.startup_s})
     (place / "timings.json").write_text(json.dumps(told))
 
@@ -114,7 +116,8 @@ def measure(engine: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         inside = [sys.executable, str(Path(__file__).resolve()), "--inside", engine, "--place", str(place)]
         inside += ["--runs", str(options.runs), "--submitit-python", options.submitit_python]
         if engine == "ray":
-            start = ["bash", "-c", _RAY, "ray", str(place)]
+            script = _RAY.replace("JOURNAL_ENV_NAME", JOURNAL_ENV).replace("JOURNAL_NAME", JOURNAL)
+            start = ["bash", "-c", script, "ray", str(place)]
         else:
             start = ["bash", str(ROOT / "tests" / "support" / "slurm_cluster.sh"), str(place / "slurm")]
         subprocess.run(["timeout", "-s", "KILL", str(2 * TIMEOUT_S), *APART, *start, *inside], check=True)

@@ -7,7 +7,8 @@ Imported by the fork server too, which runs in any project's interpreter: it hol
 OUTPUT_DIR_ENV = "SWEEPKIT_OUTPUT_DIR"  # the default of --output-dir
 STORAGE_ENV = "SWEEPKIT_STORAGE"  # the default of --storage
 CARRIED_FROM_ENV = "SWEEPKIT_CARRIED_FROM"  # where the project lies on the host whose copy the working directory is
-CARRY_FILES_ENV = "SWEEPKIT_CARRY_FILES"  # the record carries the files of runs: no folder is shared
+# The record carries the files of runs, for no folder is shared: the digest of the code that it brought.
+CARRY_FILES_ENV = "SWEEPKIT_CARRY_FILES"
 
 # What a program may read.
 REPORT_FILE_ENV = "SWEEPKIT_REPORT_FILE"

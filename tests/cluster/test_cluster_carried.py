@@ -169,6 +169,20 @@ def test_a_node_gets_the_project_once_and_tells_what_differs(project, store, tmp
         project_here(store, sweep, "f" * 64)
 
 
+def test_what_a_package_brings_for_itself_is_no_difference(tmp_path, monkeypatch):
+    """Ray and setuptools put packages of their own on the path of the process that imports them."""
+    before = environment()
+    within = tmp_path / "site-packages" / "ray" / "thirdparty_files"
+    (within / "colorama_ours-0.4.6.dist-info").mkdir(parents=True)
+    (within / "colorama_ours-0.4.6.dist-info" / "METADATA").write_text("Name: colorama_ours\nVersion: 0.4.6\n")
+    monkeypatch.syspath_prepend(within)
+    assert environment() == before
+    beside = tmp_path / "site-packages"
+    (within / "colorama_ours-0.4.6.dist-info").rename(beside / "colorama_ours-0.4.6.dist-info")
+    monkeypatch.syspath_prepend(beside)
+    assert environment() == before | {"colorama_ours": "0.4.6"}
+
+
 def test_python_is_named_first():
     there, here = {"python": "3.11.2", "a": "1", "z": "1"}, {"python": "3.12.0", "z": "2", "more": "1"}
     assert different(there, here) == ["python 3.11.2, here 3.12.0", "a 1, here none", "z 1, here 2"]
@@ -214,7 +228,8 @@ def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
         assert json.loads(paths.result(run.run_id).read_text())["run_id"] == run.run_id
         (log,) = paths.logs.glob(f"{run.run_id}-*.log")
         assert log.read_text(encoding="utf-8").split()[:3] == ["at", str(copy), "안녕"]
-    assert result["run_id"] == runs[0].run_id
+    assert result["run_id"] == runs[0].run_id and result["git_commit"] is None
+    assert result["code_hash"].startswith(copy.name)
     command = [sys.executable, "-m", "sweepkit", "fetch", "sweep:1", "--output-dir", str(tmp_path / "out"), "--json"]
     command += ["--files", "best_model/*", "--wait", "60"]
     for _ in range(2):  # the second time there is nothing to be sent but the same

@@ -1,4 +1,4 @@
-"""What every engine of a cluster promises; the same tests for each that runs here, and a fleet on a fake one."""
+"""A fleet of agents on a fake cluster, the keeper of one agent, and processes of this host as a cluster."""
 
 import os
 import signal
@@ -6,51 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from waiting import wait_until
+from fake_engine import FakeEngine
 
-from sweepkit.cluster.engine import AgentJob, AgentPlace, AgentState, EngineError
+from sweepkit.cluster.engine import AgentJob, AgentState
 from sweepkit.cluster.fleet import Fleet
 from sweepkit.cluster.processes import ProcessEngine
-
-
-class FakeEngine:
-    """A cluster with room for some agents; a test ends them."""
-
-    name = "a fake"
-
-    def __init__(self, room=2):
-        self.room, self.jobs, self.submitted, self.silent = room, {}, [], False
-
-    def check(self, job):
-        if job.gpus > 2:
-            raise EngineError("no node has so many GPUs")
-
-    def submit(self, job):
-        self.submitted.append(job.name)
-        self.jobs.setdefault(job.name, job)
-
-    def poll(self, names):
-        order = list(self.jobs)
-        states = {
-            name: AgentState.RUNNING if order.index(name) < self.room else AgentState.PENDING for name in self.jobs
-        }
-        if self.silent:
-            return {name: AgentPlace(AgentState.UNKNOWN, "no answer") for name in names}
-        return {name: AgentPlace(states.get(name, AgentState.GONE)) for name in names}
-
-    def names(self, prefix):
-        return {name for name in self.jobs if name.startswith(prefix)}
-
-    def stop(self, name):
-        self.jobs.pop(name, None)
-
-
-@pytest.fixture(params=["processes", "fake"])
-def engine(request, tmp_path):
-    made = ProcessEngine(tmp_path / "agents") if request.param == "processes" else FakeEngine()
-    yield made
-    for name in made.names(""):
-        made.stop(name)
 
 
 @pytest.fixture
@@ -65,44 +25,6 @@ def job(tmp_path):
         )
 
     return make
-
-
-# -- the contract -----------------------------------------------------------------------------------------------------
-
-
-def test_an_agent_is_there_from_its_submission_until_it_is_stopped(engine, job):
-    assert engine.poll(["sweepkit-s-0"])["sweepkit-s-0"].state is AgentState.GONE
-    engine.submit(job())
-    assert engine.poll(["sweepkit-s-0"])["sweepkit-s-0"].state in (AgentState.PENDING, AgentState.RUNNING)
-    assert engine.names("sweepkit-s-") == {"sweepkit-s-0"} and engine.names("sweepkit-t-") == set()
-    engine.stop("sweepkit-s-0")
-    wait_until(lambda: engine.poll(["sweepkit-s-0"])["sweepkit-s-0"].state is AgentState.GONE, "its end")
-    assert engine.names("sweepkit-s-") == set()
-
-
-def test_a_name_is_placed_once(engine, job):
-    engine.submit(job())
-    before = engine.poll(["sweepkit-s-0"])
-    engine.submit(job(program="raise SystemExit('a second one')"))
-    assert engine.poll(["sweepkit-s-0"]) == before
-
-
-def test_one_that_ended_may_be_placed_again(engine, job):
-    for _ in range(2):
-        engine.submit(job())
-        engine.stop("sweepkit-s-0")
-        wait_until(lambda: engine.poll(["sweepkit-s-0"])["sweepkit-s-0"].state is AgentState.GONE, "its end")
-
-
-def test_stopping_who_is_not_there_is_fine(engine):
-    engine.stop("sweepkit-s-9")
-
-
-def test_what_can_never_be_placed_is_refused(engine, job, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    engine.check(job(gpus=2))
-    with pytest.raises(EngineError):
-        engine.check(job(gpus=3))
 
 
 def test_a_process_that_has_the_number_of_an_agent_is_not_it(tmp_path, job):

@@ -8,13 +8,14 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
-from journaled import journal_sweep
+from journaled import journal_sweep, note_figures, recovery
 from postgres import running_server
 from waiting import wait_until
 
@@ -22,7 +23,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR
 from sweepkit.store.open import open_store
 
-NUMBERS = list(range(8))
+NUMBERS = list(range(20))
 HERE, THERE = "10.213.77.1", "10.213.77.2"
 LEASE_S = 6
 
@@ -81,7 +82,7 @@ def start(tmp_path, url, *words, prefix=(), host, first=False):
         **os.environ,
         "PYTHONPATH": str(CODE_DIR),
         "JOURNAL": str(tmp_path / "journal"),
-        "DURATION": "5",
+        "DURATION": "4",
         "LEASE_S": str(LEASE_S),
         "HOST": host,
     }
@@ -115,6 +116,7 @@ def test_a_node_whose_network_is_cut(tmp_path, cable, url, cold):
             return len(theirs) == 2
 
         wait_until(runs_there, "two runs on the node", 60)
+        cut = {"act": "network_cut", "at": time.monotonic()}
         ip("link", "set", f"{cable}h", "down")
         wait_until(
             lambda: all(sum(line[1] == number for line in journal.lines("start")) > 1 for number in theirs),
@@ -137,5 +139,6 @@ def test_a_node_whose_network_is_cut(tmp_path, cable, url, cold):
     assert Counter(run.state for run in runs) == {RunState.FINISHED: len(NUMBERS)}
     counted = Counter(int(line[1]) for line in journal.lines("end"))
     assert sorted(counted) == NUMBERS
+    note_figures(recovery([cut], journal.lines("")), len(NUMBERS))
     pids = {int(line[2]) for line in journal.lines("start")}
     assert not {pid for pid in pids if psutil.pid_exists(pid)}

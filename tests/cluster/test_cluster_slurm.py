@@ -4,17 +4,18 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from fetching import check_fetched
-from journaled import WEIGHTS, check_each_once, journal_sweep, may_be_apart, run_apart
+from journaled import WEIGHTS, check_contract, check_each_once, journal_sweep, may_be_apart, run_apart
 
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
 SUPPORT = Path(__file__).parents[1] / "support"
-NUMBERS = list(range(12))
+NUMBERS = list(range(20))
 SWEEP = journal_sweep(NUMBERS, more="sweepkit: {retries: 5}\n")
 
 
@@ -35,19 +36,19 @@ def run(tmp_path, storage, acts, *options, duration="0.4", sweep=SWEEP, **env):
     command += ["--gpus-per-agent", "1", "--cpus-per-agent", "1", "--output-dir", "out", *options]
     cluster = ["bash", str(SUPPORT / "slurm_cluster.sh"), str(tmp_path / "slurm")]
     scenario = [sys.executable, str(SUPPORT / "slurm_acts.py"), str(tmp_path), ",".join(acts), "--", *command]
-    done = run_apart(tmp_path, [*cluster, *scenario], storage=storage, duration=duration, timeout_s=240, **env)
+    done = run_apart(tmp_path, [*cluster, *scenario], storage=storage, duration=duration, timeout_s=400, **env)
     logs = "\n".join(file.read_text() for file in [*tmp_path.glob("driver.log"), *tmp_path.glob("out/*/agents/*.log")])
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs}"
     lines = [line.split() for line in (tmp_path / "journal").read_text().splitlines()]
     return json.loads(done.stdout.splitlines()[-1]), lines, logs
 
 
-def check_once(said, lines, storage, logs, *, code=0):
-    return check_each_once(said, lines, storage, logs, numbers=NUMBERS, code=code)
+def check_once(said, lines, storage, logs):
+    return check_each_once(said, lines, storage, logs, numbers=NUMBERS)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(420)
 def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, storage):
     said, lines, logs = run(tmp_path, storage, ["driver_killed", "requeued"])
     runs, ends = check_once(said, lines, storage, logs)
@@ -56,7 +57,7 @@ def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, stora
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(420)
 @pytest.mark.parametrize("act", ["controller_killed", "node_killed", "daemon_killed", "node_frozen"])
 def test_a_sweep_on_slurm_survives_its_parts(slurm, tmp_path, storage, act):
     said, lines, logs = run(tmp_path, storage, [act], duration="4")
@@ -64,7 +65,7 @@ def test_a_sweep_on_slurm_survives_its_parts(slurm, tmp_path, storage, act):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(420)
 def test_a_sweep_on_slurm_survives_its_database(slurm, tmp_path, storage, postgres):
     """The database is killed and started again, twice: reports wait, and no run that ended is made again."""
     journal, over = tmp_path / "journal", threading.Event()
@@ -72,10 +73,13 @@ def test_a_sweep_on_slurm_survives_its_database(slurm, tmp_path, storage, postgr
     def ended():
         return journal.exists() and sum(line.startswith("end") for line in journal.read_text().splitlines())
 
+    killed = []
+
     def restart():
         for wanted in (2, 6):
             while ended() < wanted and not over.wait(0.1):
                 pass
+            killed.append({"act": "database_killed", "at": time.monotonic()})
             postgres.stop()
             postgres.start()
 
@@ -86,7 +90,7 @@ def test_a_sweep_on_slurm_survives_its_database(slurm, tmp_path, storage, postgr
     finally:
         over.set()
         thread.join()
-    _, ends = check_once(said, lines, storage, logs)
+    _, ends = check_once({**said, "acted": killed}, lines, storage, logs)
     assert max(ends.values()) == 1, logs
 
 
@@ -124,7 +128,7 @@ parameters: {number: {values: [0, 1, 2]}}
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(420)
 def test_a_run_spreads_over_the_nodes_of_its_agent(slurm, tmp_path, storage):
     (tmp_path / "ranks.py").write_text(RANKS)
     said, _, logs = run(tmp_path, storage, [], "--agents", "1", "--nodes-per-agent", "2", sweep=SPREAD)
@@ -136,7 +140,7 @@ def test_a_run_spreads_over_the_nodes_of_its_agent(slurm, tmp_path, storage):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(420)
 def test_a_sweep_on_slurm_without_a_shared_folder(slurm, tmp_path, storage):
     said, lines, logs = run(tmp_path, storage, ["requeued"], "--no-shared-folder")
     runs, _ = check_once(said, lines, storage, logs)
@@ -147,11 +151,19 @@ def test_a_sweep_on_slurm_without_a_shared_folder(slurm, tmp_path, storage):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(260)
+@pytest.mark.timeout(420)
 def test_the_checkpoint_of_a_run_on_slurm_is_fetched_from_its_node(slurm, tmp_path, storage):
     """The nodes have host names and disks of their own; the first sender is killed midway, and placed again."""
     (tmp_path / "weights.py").write_text(WEIGHTS)
     sweep = journal_sweep(NUMBERS, program="weights.py")
-    said, lines, logs = run(tmp_path, storage, ["fetched"], "--no-shared-folder", sweep=sweep, NODES_APART="1")
+    said, lines, logs = run(tmp_path, storage, ["last_fetched"], "--no-shared-folder", sweep=sweep, NODES_APART="1")
     runs, _ = check_once(said, lines, storage, logs)
     check_fetched(said["fetched"], tmp_path / "out", runs)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(420)
+def test_slurm_keeps_what_every_engine_promises(slurm, tmp_path):
+    check_contract(
+        tmp_path, ["bash", str(SUPPORT / "slurm_cluster.sh"), str(tmp_path / "slurm")], CLUSTER_ENGINE="slurm"
+    )

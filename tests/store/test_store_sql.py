@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from store_contract import AGENT, StoreContract, new_sweep
+from store_contract import AGENT, METRIC, StoreContract, claim_new, new_sweep, reports
+from waiting import wait_until
 
+from sweepkit.errors import FencedError
 from sweepkit.store.open import open_store
 
 
@@ -53,3 +55,33 @@ class TestPostgres(StoreContract):
                 connection.execute(kill)
             with open_store(url) as other, other.turn(sweep) as theirs:
                 assert theirs
+
+    @pytest.mark.parametrize("how", ["lost", "another report"])
+    def test_a_report_that_waited_for_the_sweeps_lock_sees_what_happened_meanwhile(self, store, url, how):
+        """It is one statement, begun before the run changed: what it writes is fenced by the run as it is then."""
+        sweep = new_sweep(store)
+        attempt = claim_new(store, sweep, 0)
+        store.report(attempt, reports(3.0), **METRIC)
+        with (
+            psycopg.connect(url) as holder,
+            psycopg.connect(url, autocommit=True) as looker,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            holder.execute("UPDATE sweeps SET change = change + 1")
+            waits = pool.submit(store.report, attempt, reports(2.0, start=1), **METRIC)
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            wait_until(lambda: looker.execute(waiting).fetchone()[0] == 1, "the report to wait")
+            if how == "lost":
+                holder.execute("UPDATE runs SET token = NULL, state = 'pending'")
+            else:
+                holder.execute("UPDATE runs SET next_seq = 2")
+                holder.execute("INSERT INTO reports SELECT attempt_id, 1, metrics, step, reported_at FROM reports")
+            holder.commit()
+            if how == "lost":
+                with pytest.raises(FencedError):
+                    waits.result()
+            else:
+                waits.result()  # report 1 is there already: the first one counts
+        assert [report.values["loss"] for report in store.reports(attempt.run.run_id)] == [3.0] * (1 + (how != "lost"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import host_name
+from sweepkit.environ import CARRY_FILES_ENV
 from sweepkit.files import write_atomically
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import counted_metrics
@@ -30,16 +31,19 @@ _PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")
 
 
 def describe_surroundings(folder: str) -> dict[str, Any]:
-    """Return the versions, commit and host that every result of an agent carries.
+    """Return the versions, commit, host and code that every result of an agent carries.
 
     Args:
-        folder: Where the program lies; its git commit is recorded, None outside a repository.
+        folder: Where the program lies; its git commit is recorded, None outside a repository. A copy that the record
+            brought is in none, whatever its cache lies in, and named by its digest.
     """
     versions = {"python": sys.version.split()[0], "sweepkit": VERSION}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {"package_versions": versions, "git_commit": _commit(folder), "host": host_name()}
+    code = os.environ.get(CARRY_FILES_ENV) or None
+    commit = None if code else _commit(folder)
+    return {"package_versions": versions, "git_commit": commit, "code_hash": code, "host": host_name()}
 
 
 def _commit(folder: str) -> str | None:

@@ -73,7 +73,7 @@ def _act(parser: Parser, given: argparse.Namespace) -> int:
 
 def _serve(action: str, output_dir: Path, *, as_json: bool) -> int:
     """Start or stop the project's own PostgreSQL, or look at it; return the exit code: 1 when it does not run."""
-    from sweepkit.cluster.postgres import ProjectPostgres
+    from sweepkit.cluster.postgres import NOT_ENCRYPTED, ProjectPostgres
 
     server = ProjectPostgres(output_dir / "postgres")
     ran = server.running()
@@ -84,10 +84,13 @@ def _serve(action: str, output_dir: Path, *, as_json: bool) -> int:
     runs = server.running()
     url = server.url() if runs else None
     if as_json:
-        print(json.dumps({"action": action, "running": runs, "storage": url}, ensure_ascii=False))
+        told = {"action": action, "running": runs, "storage": url, "encrypted": server.encrypts if runs else None}
+        print(json.dumps(told, ensure_ascii=False))
     elif url is not None:
         print(f"{'runs' if ran else 'started'}: --storage '{url}'")
         print(f"its data are in {server.data} on this host: what is recorded is lost with that folder")
+        if not server.encrypts:
+            print(NOT_ENCRYPTED)
     else:
         print("stopped" if action == "stop" and ran else "does not run")
     return 0 if runs or action == "stop" else 1

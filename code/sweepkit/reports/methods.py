@@ -21,7 +21,7 @@ from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 
 _VALUES = 12  # of a parameter, listed
 _SEEDS = 8
-_NO_VERSION = ("git_commit", "host", "device")
+_NO_VERSION = ("git_commit", "code_hash", "host", "device")
 
 
 def methods(

@@ -51,6 +51,6 @@ def environment_of(source: Source) -> dict[str, str]:
             result = json.loads((source.folder / f"run_{run.run_id}_result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        beside = {key: result[key] for key in ("git_commit", "host", "device") if result.get(key)}
+        beside = {key: result[key] for key in ("git_commit", "code_hash", "host", "device") if result.get(key)}
         return {name: str(value) for name, value in {**(result.get("package_versions") or {}), **beside}.items()}
     return {}

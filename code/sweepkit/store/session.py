@@ -5,9 +5,9 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -79,6 +79,7 @@ class StoreSession:
         self.label = label
         self._engine = engine
         self._writer = engine.execution_options(**{WRITE: True})
+        self._at_once = engine if path else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._secrets = secrets
         self._path = path
         self._lock = file_lock(path) if path else None
@@ -121,6 +122,40 @@ class StoreSession:
         self._check()
         with self._errors(), self._guarded(), self._engine.begin() as connection:
             return work(connection)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether many hosts may write, and wait for each other: PostgreSQL."""
+        return not self._path
+
+    def read_at_once(self, statement: sa.Executable, values: Mapping[str, Any]) -> sa.Row[Any] | None:
+        """Return the first row of a statement that is a transaction by itself; PostgreSQL's alone.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        self._check()
+        with self._errors(), self._at_once.connect() as connection:
+            return connection.execute(statement, values).first()
+
+    def write_at_once(self, statement: sa.Executable, values: Mapping[str, Any]) -> int:
+        """Return how many rows a statement wrote that is a transaction by itself; PostgreSQL's alone.
+
+        Tried again as `write` does.
+
+        Raises:
+            StoreError: The database refused; the record is as before.
+        """
+        self._check()
+        with self._errors():
+            for remaining in reversed(range(_RETRIES)):
+                try:
+                    with self._at_once.connect() as connection:
+                        return connection.execute(statement, values).rowcount
+                except exc.DBAPIError as error:
+                    if not remaining or not _may_retry(error):
+                        raise
+        raise AssertionError("the last try returns or raises")
 
     @contextmanager
     def turn(self, name: str) -> Iterator[bool]:

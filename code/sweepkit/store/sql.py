@@ -31,6 +31,7 @@ from sweepkit.store.base import (
     SweepState,
 )
 from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in, mapping
+from sweepkit.store.report_at_once import report_at_once
 from sweepkit.store.restore import RestoredRun, restore
 from sweepkit.store.session import StoreSession
 
@@ -350,6 +351,8 @@ class SqlStore:
         for report in reports:
             given.setdefault(report.seq, records.plain_report(report))
         ordered = [given[seq] for seq in sorted(given)]
+        if self._session.is_shared and report_at_once(self._session, attempt, ordered, (metric, goal)):
+            return
 
         def work(connection: sa.Connection) -> None:
             change, _ = writes.bump(connection, attempt.run.sweep_id)

@@ -182,17 +182,18 @@ def unknown_reports(
 
 def insert_reports(connection: sa.Connection, attempt: Attempt, reports: Sequence[Report]) -> None:
     """Insert reports that are not there yet."""
-    rows = [
-        {
-            "attempt_id": attempt.attempt_id,
-            "seq": report.seq,
-            "metrics": records.dump(report.values, f"report {report.seq}"),
-            "step": report.step,
-            "reported_at": report.time,
-        }
-        for report in reports
-    ]
-    connection.execute(q.INSERT_REPORT, rows)
+    connection.execute(q.INSERT_REPORT, [report_row(attempt, report) for report in reports])
+
+
+def report_row(attempt: Attempt, report: Report) -> dict[str, Any]:
+    """Return the columns of a report."""
+    return {
+        "attempt_id": attempt.attempt_id,
+        "seq": report.seq,
+        "metrics": records.dump(report.values, f"report {report.seq}"),
+        "step": report.step,
+        "reported_at": report.time,
+    }
 
 
 def append_reports(
@@ -208,22 +209,34 @@ def append_reports(
         metric: Name and goal.
     """
     try:
-        best, last = mapping(row.best_metrics), mapping(row.last_metrics)
+        update = appended(row, new, metric)
     except (ValueError, TypeError):  # a damaged cell: all that it held follows from the reports
         return rebuild_reports(connection, attempt, row, metric)
+    if len(update["history"]) <= records.TAIL_CHARS:
+        return update
+    chunk = {"attempt_id": attempt.attempt_id, "position": row.n_chunks, "history": update["history"]}
+    connection.execute(q.INSERT_CHUNK, chunk)
+    return {**update, "history": "", "n_chunks": row.n_chunks + 1}
+
+
+def appended(row: Any, new: Sequence[Report], metric: tuple[str | None, str | None]) -> dict[str, Any]:
+    """Return the run's columns after `new` reports, all newer than the recorded ones, however long its history is then.
+
+    Args:
+        row: The run's columns as they are (`statements.FENCED_RUN`).
+        new: By seq.
+        metric: Name and goal.
+
+    Raises:
+        ValueError, TypeError: A column is damaged.
+    """
+    best, last = mapping(row.best_metrics), mapping(row.last_metrics)
     before = records.FoldedReports(history=(), best=best, last=last)
     after = records.fold(before, new, metric=metric[0], goal=metric[1])
-    tail, n_chunks = row.history, row.n_chunks
-    if after.history:
-        text = records.tail_text(after.history)
-        tail = f"{tail},{text}" if tail else text
-    if len(tail) > records.TAIL_CHARS:
-        chunk = {"attempt_id": attempt.attempt_id, "position": n_chunks, "history": tail}
-        connection.execute(q.INSERT_CHUNK, chunk)
-        tail, n_chunks = "", n_chunks + 1
+    text = records.tail_text(after.history) if after.history else ""
     return {
-        "history": tail,
-        "n_chunks": n_chunks,
+        "history": ",".join(filter(None, (row.history, text))),
+        "n_chunks": row.n_chunks,
         "next_seq": max(row.next_seq, new[-1].seq + 1),
         # The same values as before need no new text.
         "best_metrics": row.best_metrics if after.best is before.best else records.dump(after.best, "best metrics"),

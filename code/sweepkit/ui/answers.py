@@ -121,7 +121,8 @@ class Answers:
             "duration_s": run.outcome.get("duration_s"),
             "attempts": self._hub.attempts(run_id),
             "environment": {
-                key: known.get(key) for key in ("host", "device", "git_commit", "package_versions", "peak_memory_mb")
+                key: known.get(key)
+                for key in ("host", "device", "git_commit", "code_hash", "package_versions", "peak_memory_mb")
             },
             "files": _files(folder),
             "folder": str(folder),

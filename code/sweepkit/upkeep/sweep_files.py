@@ -38,7 +38,7 @@ _PAUSED = "made again from its files; start it by its YAML to go on"
 # Fields of a result file that are no part of the run's outcome.
 _FIELDS = frozenset(
     "run_id number name sweep_params state reason best_metrics last_metrics summary history_file attempts failures "
-    "logged_metrics sweep_seed proposal started_at ended_at package_versions git_commit sweepkit".split()
+    "logged_metrics sweep_seed proposal started_at ended_at package_versions git_commit code_hash sweepkit".split()
 )
 _SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NUMBER = re.compile(r"# run (\d+)\n")
