@@ -12,7 +12,7 @@ kernel is a least squares problem with weights >= 0 (Lawson and Hanson 1974).
 import numpy as np
 from scipy import linalg, optimize  # type: ignore[import-untyped]
 
-from sweepkit.search.gaussian_process import matern
+from sweepkit.search.gaussian_process import correlation
 from sweepkit.search.gp_space import Floats, GpSpace
 
 _PLANE, _BENT = 3e4, 1e3  # prior variances: an edge is straight before it is bent
@@ -67,7 +67,7 @@ class Failures:
         product = a @ b.T
         apart = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * product
         squares = np.maximum(apart / 4, 0.0) + (chosen.shape[1] - equal)
-        return _PLANE * (1 + product + equal) + _BENT * matern(squares / _SCALE**2)[0], squares
+        return _PLANE * (1 + product + equal) + _BENT * correlation(squares / _SCALE**2), squares
 
 
 def _machine(kernel: Floats, labels: Floats) -> Floats:
