@@ -10,6 +10,7 @@ kernel is a least squares problem with weights >= 0 (Lawson and Hanson 1974).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, optimize  # type: ignore[import-untyped]
 
 from sweepkit.search.gaussian_process import correlation
@@ -51,6 +52,14 @@ class Failures:
         good = np.sqrt(squares[:, : self._good].min(1, initial=1e6))
         failed = np.sqrt(squares[:, self._good :].min(1))
         return kernel @ self._weights, np.sqrt(variance), good / np.maximum(good + failed, 1e-300)
+
+    def unproven(self, rows: Floats) -> NDArray[np.bool_]:
+        """Return of which rows a choice stands in no run that ended with a value, shape (n,)."""
+        chosen, own = self._space.features(rows)[1], self._features[1][: self._good]
+        found = np.zeros(len(rows), dtype=bool)
+        for column, other in zip(chosen.T, own.T, strict=True):
+            found |= ~np.isin(column, other)
+        return found
 
     def _prior(self, features: tuple[Floats, Floats]) -> Floats:
         ordered, matched = features

@@ -30,7 +30,7 @@ _RISKS = (0.5, 0.2, 0.1, 0.05, 0.02)  # the chance to fail that is taken, by how
 _FEWEST_TIMED = 5  # finished runs before durations are learned
 # Likewise: how near to a failed run is too near, as the part of the way there from one that did not fail,
 _NEAR = (0.8, 0.8, 0.7, 0.5, 0.35)
-_BETWEEN = 0.501  # when none failed lately, what is no nearer to failed runs may be tried: choices seen in bad company
+_BETWEEN = 0.501  # when none failed lately, choices seen in bad company alone may be tried no nearer to failed runs
 _DOUBTS = (0.0, 0.01, 0.02, 0.03, 0.05)  # and the standard deviations by which an edge may lie nearer than thought.
 
 
@@ -206,7 +206,8 @@ class _Sure:
         chance = (1 + mean + self._doubt * deviation) / 2  # to fail; beyond both sides below 0 and above 1
         chance = np.maximum(chance, near - self._near + self._risk)
         if self._calm:
-            chance = np.where(near <= _BETWEEN, np.minimum(chance, self._risk), chance)
+            tried = (near <= _BETWEEN) & self._failures.unproven(rows)
+            chance = np.where(tried, np.minimum(chance, self._risk), chance)
         found: Floats = np.log1p(-np.clip(chance, 0.0, 0.5)) - _FORBIDDEN * np.maximum(chance - self._risk, 0.0)
         return found
 
