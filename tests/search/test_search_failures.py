@@ -1,5 +1,7 @@
 """Where runs fail: what is learned of an edge from few failures, and that no record breaks it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine_contract import D, run_of, space_of
@@ -11,6 +13,7 @@ from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import RunState
 from sweepkit.search.failures import Failures
+from sweepkit.search.gp_search import GpSearch, Shown
 from sweepkit.search.ledger import Ledger
 from sweepkit.search.optuna_engine import OptunaEngine
 
@@ -76,3 +79,19 @@ def test_few_runs_fail_beside_an_edge_where_the_best_lies():
         state = RunState.DIVERGED if failed[-1] else RunState.FINISHED
         engine.tell(run_of(number, params, state, history=() if failed[-1] else (value,)))
     assert sum(failed[-20:]) <= 6 and best < 0.0475 + 0.01
+
+
+def test_a_choice_seen_only_beside_another_that_always_fails_may_be_tried_once_no_run_failed_for_long():
+    opt, act = (D(kind=Kind.CATEGORICAL, values=tuple(values)) for values in ("abcde", "xyz"))
+    space = gp_space(space_of(act=act, opt=opt, rate=REAL))
+    tried = ["bx", "dy", "cz", "ey", "dy", "az", "ey", "bx", "ex", "bz", *["ex"] * 26]
+    rows = np.array(
+        [["xyz".index(two), "abcde".index(one), 0.3 + (n * 0.37) % 0.4] for n, (one, two) in enumerate(tried)]
+    )
+    bad = np.array([one in "bd" or two == "z" for one, two in tried])
+    good = rows[~bad]
+    shown = Shown(rows=good, losses=good[:, 2:], pending=rows[:0], failed=rows[bad], taught=range(len(good)), lately=0)
+    asked = np.array([[0, 2, 0.5], [0, 1, 0.5], [2, 2, 0.5]])  # c x, which may go well; b x and c z, which do not
+    calm, wary = (GpSearch(space).chance(replace(shown, lately=lately), asked) for lately in (0, 1))
+    assert calm[0] == pytest.approx(0.5) and max(calm[1:]) < 1e-9
+    assert max(wary) < 1e-9

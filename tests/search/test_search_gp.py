@@ -51,7 +51,7 @@ def test_the_likelihood_is_that_of_a_normal_distribution():
     rows, values = draws(space, 8), np.random.default_rng(1).standard_normal(8)
     distances = gaussian_process._distances(space, rows)
     theta = np.zeros(len(distances) + 2)
-    covariance = gaussian_process.matern(distances.sum(0))[0] + np.eye(8)
+    covariance = gaussian_process.correlation(distances.sum(0)) + np.eye(8)
     mean = np.linalg.solve(covariance, values).sum() / np.linalg.inv(covariance).sum()
     expected = stats.multivariate_normal(np.full(8, mean), covariance).logpdf(values) + 4 * math.log(2 * math.pi)
     assert gaussian_process._likelihood(distances, values, theta)[0] == pytest.approx(expected)

@@ -1,6 +1,7 @@
 """The rule of `early_terminate: auto`, the audit's draw, and runs of unequal length."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -60,9 +61,28 @@ def test_auto_counts_a_run_that_was_ended_by_its_best_and_looks_by_the_length_of
     better = [run(n, [0.2] * 4, RunState.STOPPED) for n in range(6)]
     assert rule.decide(under_way, [*better, under_way]).margin == pytest.approx(0.2 - 0.5)
     finished = [run(n, [float(n)] * 100, RunState.FINISHED) for n in range(4)]
-    young = run(9, [50.0] * 7)
-    assert not rule.decide(young, [*finished, young]).stop  # the first look is at 8 % of 100 reports
-    assert rule.decide(run(9, [50.0] * 8), [*finished, run(9, [50.0] * 8)]).stop
+    young = run(9, [50.0] * 5)
+    assert not rule.decide(young, [*finished, young]).stop  # the first look is at 6 % of 100 reports
+    assert rule.decide(run(9, [50.0] * 6), [*finished, run(9, [50.0] * 6)]).stop
+
+
+def test_auto_waits_for_a_run_whose_distance_to_the_best_one_shrinks_and_for_no_other():
+    rule = make_rule(spec())
+    flat = [run(n, [1.0 + n / 100] * 16) for n in range(19)]
+    closing = run(19, [8.0 / (report + 1) + 1.0 for report in range(16)])
+    lasting = run(20, [8.0 - report / 100 for report in range(16)])
+    assert not rule.decide(closing, [*flat, closing]).stop
+    assert rule.decide(lasting, [*flat, lasting]).stop
+    late = replace(closing, history=(*closing.history, *[closing.history[-1]] * 30))
+    assert rule.decide(late, [*[run(n, [1.0 + n / 100] * 46) for n in range(19)], late]).stop
+
+
+def test_auto_compares_by_what_a_run_gained_lately_too():
+    rule = make_rule(spec())
+    flat = [run(n, [1.0] * 12) for n in range(10)]
+    gains = run(10, [*[1.4] * 6, *[1.01] * 6])  # 1.01 less a quarter of .39
+    assert not rule.decide(gains, [*flat, gains]).stop
+    assert rule.decide(gains, [*flat, gains]).margin == pytest.approx(1.0 - (1.01 - 0.25 * 0.39))
 
 
 def test_auto_decides_alike_from_kept_columns_and_from_a_plain_list():

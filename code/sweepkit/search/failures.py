@@ -10,9 +10,10 @@ kernel is a least squares problem with weights >= 0 (Lawson and Hanson 1974).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, optimize  # type: ignore[import-untyped]
 
-from sweepkit.search.gaussian_process import matern
+from sweepkit.search.gaussian_process import correlation
 from sweepkit.search.gp_space import Floats, GpSpace
 
 _PLANE, _BENT = 3e4, 1e3  # prior variances: an edge is straight before it is bent
@@ -52,6 +53,14 @@ class Failures:
         failed = np.sqrt(squares[:, self._good :].min(1))
         return kernel @ self._weights, np.sqrt(variance), good / np.maximum(good + failed, 1e-300)
 
+    def unproven(self, rows: Floats) -> NDArray[np.bool_]:
+        """Return of which rows a choice stands in no run that ended with a value, shape (n,)."""
+        chosen, own = self._space.features(rows)[1], self._features[1][: self._good]
+        found = np.zeros(len(rows), dtype=bool)
+        for column, other in zip(chosen.T, own.T, strict=True):
+            found |= ~np.isin(column, other)
+        return found
+
     def _prior(self, features: tuple[Floats, Floats]) -> Floats:
         ordered, matched = features
         found: Floats = _PLANE * (1 + np.square(2 * ordered - 1).sum(1) + matched.shape[1]) + _BENT
@@ -67,7 +76,7 @@ class Failures:
         product = a @ b.T
         apart = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * product
         squares = np.maximum(apart / 4, 0.0) + (chosen.shape[1] - equal)
-        return _PLANE * (1 + product + equal) + _BENT * matern(squares / _SCALE**2)[0], squares
+        return _PLANE * (1 + product + equal) + _BENT * correlation(squares / _SCALE**2), squares
 
 
 def _machine(kernel: Floats, labels: Floats) -> Floats:

@@ -111,7 +111,9 @@ class GaussianProcess:
         squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
         for weight, column, own in zip(self._weights[split:], matched.T, own_matched.T, strict=True):
             squares += weight * (column[:, None] != own)
-        return self._signal * matern(np.maximum(squares, 0.0))[0]
+        found = correlation(np.maximum(squares, 0.0, out=squares))
+        found *= self._signal
+        return found
 
 
 def _prior_center(space: GpSpace, noise: float | None) -> Floats:
@@ -127,18 +129,44 @@ def _distances(space: GpSpace, rows: Floats) -> Floats:
     return np.concatenate([apart, unequal])
 
 
-def matern(squares: Floats) -> tuple[Floats, Floats]:
+def correlation(squares: Floats) -> Floats:
+    """Return the correlation at squared distances: Matern-5/2, with as few matrices beside it as can be."""
+    root, decay = _root_and_decay(squares)
+    found = 1 + root
+    root *= root
+    root /= 3
+    found += root
+    found *= decay
+    return found
+
+
+def _with_slope(squares: Floats) -> tuple[Floats, Floats]:
     """Return the correlation at squared distances, and its derivative by them."""
-    root = np.sqrt(5 * squares)
-    decay = np.exp(-root)
-    return (1 + root + root * root / 3) * decay, (-5 / 6) * (1 + root) * decay
+    root, decay = _root_and_decay(squares)
+    slope = 1 + root
+    root *= root
+    root /= 3
+    root += slope
+    root *= decay
+    decay *= -5 / 6
+    slope *= decay
+    return root, slope
+
+
+def _root_and_decay(squares: Floats) -> tuple[Floats, Floats]:
+    root = 5 * squares
+    np.sqrt(root, out=root)
+    decay = -root
+    np.exp(decay, out=decay)
+    return root, decay
 
 
 def _factor(covariance: Floats, noise: float) -> Floats:
     """Return the lower Cholesky factor of a covariance with noise, more of it where the matrix is singular."""
     scale = float(np.max(np.diag(covariance)))
     for jitter in _JITTERS:
-        shifted = covariance + (noise + (jitter + 1e-9) * scale) * np.eye(len(covariance))
+        shifted = covariance.copy()
+        shifted.flat[:: len(covariance) + 1] += noise + (jitter + 1e-9) * scale
         try:
             factor: Floats = linalg.cholesky(shifted, lower=True, check_finite=False)
         except linalg.LinAlgError:
@@ -147,20 +175,31 @@ def _factor(covariance: Floats, noise: float) -> Floats:
     raise linalg.LinAlgError("a covariance could not be factored, whatever noise was added")
 
 
+def _inverse(factor: Floats) -> Floats:
+    """Return the inverse of the matrix that a lower Cholesky factor is of; half the work of solving for it."""
+    lower, _ = linalg.lapack.dpotri(factor, lower=1)
+    lower = np.tril(lower)
+    found: Floats = lower + np.tril(lower, -1).T
+    return found
+
+
 def _likelihood(distances: Floats, values: Floats, theta: Floats) -> tuple[float, Floats]:
     """Return the logarithm of the marginal likelihood and its gradient."""
     groups, n = len(distances), len(values)
     weights = np.exp(-2 * theta[:groups])
     signal, noise = np.exp(theta[-2]), np.exp(theta[-1])
     flat = distances.reshape(groups, n * n)
-    correlation, slope = matern((weights @ flat).reshape(n, n))
-    factor = _factor(signal * correlation, float(noise))
-    inverse = linalg.cho_solve((factor, True), np.eye(n), check_finite=False)
+    equal, slope = _with_slope((weights @ flat).reshape(n, n))
+    factor = _factor(signal * equal, float(noise))
+    inverse = _inverse(factor)
     ones = inverse.sum(0)
     centered = values - float(values @ ones) / float(ones.sum())
     alpha = inverse @ centered
     found = -0.5 * float(centered @ alpha) - float(np.log(np.diag(factor)).sum())
-    pull = 0.5 * (np.outer(alpha, alpha) - inverse)
-    by_scale = -2 * weights * (flat @ (pull * slope).reshape(-1)) * signal
-    by_signal = signal * float((pull * correlation).sum())
+    pull = np.outer(alpha, alpha)
+    pull -= inverse
+    pull *= 0.5
+    slope *= pull
+    by_scale = -2 * weights * (flat @ slope.reshape(-1)) * signal
+    by_signal = signal * float(np.vdot(pull, equal))
     return found, np.array([*by_scale, by_signal, noise * float(np.trace(pull))])

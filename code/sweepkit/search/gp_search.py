@@ -26,10 +26,12 @@ _DIGITS = 9  # scores are compared so far: the last bits depend on the BLAS
 _CLIP = 4.0  # a value that is worse than the median by more than this many quartile distances is cut
 _FORBIDDEN = 100.0  # beyond an even chance no improvement outweighs it
 _NO_NOISE = 1e-6
-_RISKS = (0.5, 0.2, 0.1, 0.05)  # the chance to fail that is taken, by how many of the newest runs failed
+_RISKS = (0.5, 0.2, 0.1, 0.05, 0.02)  # the chance to fail that is taken, by how many of the newest runs failed
 _FEWEST_TIMED = 5  # finished runs before durations are learned
-_NEAR = 0.8  # four times as near to a failed run as to any that did not fail is too near
-_DOUBTS = (0.0, 0.01, 0.02, 0.03)  # likewise, the standard deviations by which an edge may lie nearer than thought
+# Likewise: how near to a failed run is too near, as the part of the way there from one that did not fail,
+_NEAR = (0.8, 0.8, 0.7, 0.5, 0.35)
+_BETWEEN = 0.501  # when none failed lately, choices seen in bad company alone may be tried no nearer to failed runs
+_DOUBTS = (0.0, 0.01, 0.02, 0.03, 0.05)  # and the standard deviations by which an edge may lie nearer than thought.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,14 +196,18 @@ class _Sure:
     """
 
     def __init__(self, failures: Failures | None, caution: int) -> None:
-        self._failures, self._risk, self._doubt = failures, _RISKS[caution], _DOUBTS[caution]
+        self._failures, self._calm = failures, caution == 0
+        self._risk, self._near, self._doubt = _RISKS[caution], _NEAR[caution], _DOUBTS[caution]
 
     def at(self, rows: Floats) -> Floats:
         if self._failures is None:
             return np.zeros(len(rows))
         mean, deviation, near = self._failures.at(rows)
         chance = (1 + mean + self._doubt * deviation) / 2  # to fail; beyond both sides below 0 and above 1
-        chance = np.maximum(chance, near - _NEAR + self._risk)
+        chance = np.maximum(chance, near - self._near + self._risk)
+        if self._calm:
+            tried = (near <= _BETWEEN) & self._failures.unproven(rows)
+            chance = np.where(tried, np.minimum(chance, self._risk), chance)
         found: Floats = np.log1p(-np.clip(chance, 0.0, 0.5)) - _FORBIDDEN * np.maximum(chance - self._risk, 0.0)
         return found
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 
 _FEW_LEFT = 500  # configurations of a finite space that are all looked at
+_MAY_BE_TRIED = 0.499  # the chance of what fails more often than not is told as even, of what is barred as far less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,7 @@ class OptunaEngine:
             came = "risky" if risky is not None else "told"
             note = "" if sampler == look.kind else f"{NAMES[sampler]}, as only {came} configurations came from "
             found = Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt, **kept})
-            if sampler != "tpe" or self._chance(look, params) > 0.5:
+            if sampler != "tpe" or self._chance(look, params) > _MAY_BE_TRIED:
                 return found
             risky = risky or found
         if risky is not None:

@@ -1,34 +1,40 @@
-"""The rule that `early_terminate: auto` takes: of all runs three fifths go on at first, and fewer the longer they are.
+"""The rule that `early_terminate: auto` takes: three fifths of the runs go on at first, and fewer the longer they are.
 
 Chosen by `benchmarks/stopping.py` among W&B's hyperband, asha, Optuna's pruners and rules of this form, on curves of
 real trainings; what it costs and loses on others stands in benchmarks/results/stopping.md.
 """
 
-from collections.abc import Sequence
-from math import ceil
+from collections.abc import Callable, Sequence
+from math import ceil, log2
 
 from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import best_of, finite, judged
+from sweepkit.stopping.histories import best_of, finite, judged, number
 from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
-_SHARE = 0.6  # of the runs that go on at the first look
-_FALL = 1.2  # the power of the report by which the share falls
-_OF_LENGTH = 0.08  # where of a run's length the first look is
-_FIRST = 4  # reports before the first look while no run has finished; afterwards at least:
-_LEAST = 2
+_MOST = 0.6  # of the runs go on at the first looks
+_SHARE, _AT, _FALL = 0.2, 0.2, 1.3  # the share at so much of a run's length, and the power by which it falls
+_AHEAD = 0.25  # of what a run gained since half as many reports is added to its best
+_CATCHES = 0.7  # of what it gained on the best run in the newest doubling it is thought to gain in each further one
+_UNTIL = 0.6  # of a run's length: later no run is waited for
+_OF_LENGTH = 0.06  # where of a run's length the first look is
+_UNKNOWN = 60  # reports that a run is thought to make while none has finished
+_LEAST = 2  # reports before the first look
 _APART = 1.15  # one look and the next, as a ratio, where that is more than one report
 
 
 class Auto:
-    """End a run whose best so far is outside the best part of all runs, stopped ones too, at the last look it passed.
+    """End a run that heads for a place outside the best part of all runs, and does not catch up with the best one.
 
-    Looks are at reports, the first at 8 % of the length of the longest finished run; there 60 % of the runs go on, at
-    report t that share times (first / t) ** 1.2, rounded up. A run that was ended earlier counts there with its
-    best. Asked again at every report, as W&B's hyperband: a run can fall out later, as others come.
+    Looks are at reports, the first at 6 % of the length of the longest finished run. There 60 % of the runs go on, at a
+    fifth of the length 20 %, at later report t that share times (length / 5 t) ** 1.3, rounded up. Runs are compared by
+    their best so far, plus a quarter of what they gained since half as many reports; one that was ended earlier counts
+    with its best. A run outside goes on while its distance to the best of all would be gone by the end of its length,
+    if each further doubling of its reports took .7 of what the last one took. Asked again at every report, as W&B's
+    hyperband: a run can fall out later, as others come.
 
     Args:
         rule: Has no settings.
@@ -41,40 +47,70 @@ class Auto:
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
-        history = finite(run.history)
-        first = _first_look(runs)
+        history, length = finite(run.history), _length(runs)
+        first = max(_LEAST, round(_OF_LENGTH * length))
         look = _look_before(first, len(history))
         if look is None:
             return Decision(
                 stop=False, reason=f"auto: {how_many(len(history), 'report')}, the first look is at {first}"
             )
-        values = self._best_by(look, runs).values
-        share = _SHARE * (first / look) ** _FALL
-        kept = max(1, ceil(share * len(values)))
+        values = self._heading_by(look, runs).values
+        kept = max(1, ceil(min(_MOST, _SHARE * (_AT * length / look) ** _FALL) * len(values)))
         if kept >= len(values):
             return Decision(
                 stop=False, reason=f"auto: {how_many(len(values), 'run')} at report {look}, of which {kept} go on"
             )
         of = f"the best {kept} of {how_many(len(values), 'run')} by report {look}"
-        limit, best = self._sign * values[kept - 1], best_of(history, self._goal)
-        return judged("auto", best, limit, self._goal, where=", its best,", of=of)
+        heading = min(self._heading(history), self._heading(history[:look]))
+        limit = self._sign * values[kept - 1]
+        verdict = judged("auto", self._sign * heading, limit, self._goal, where=", where it heads,", of=of)
+        if verdict.stop and look <= _UNTIL * length:
+            return self._catching_up(history, look, length, runs) or verdict
+        return verdict
+
+    def _catching_up(
+        self, history: Sequence[float], look: int, length: int, runs: Sequence[RunView]
+    ) -> Decision | None:
+        """Return that a run goes on, because its distance to the best run shrinks fast enough; None where not."""
+        half = max(1, look // 2)
+        before, now = (
+            self._sign * best_of(history[:at], self._goal) - self._best_by(at, runs).values[0] for at in (half, look)
+        )
+        if now > _CATCHES * (before - now) * log2(length / look):
+            return None
+        distance = f"{number(before)} at report {half}, {number(now)} at report {look}"
+        return Decision(stop=False, reason=f"auto: its distance to the best run shrinks, {distance}")
+
+    def _heading(self, history: Sequence[float]) -> float:
+        """Return what a run is compared by, less is better."""
+        best, half = (
+            self._sign * best_of(part, self._goal) for part in (history, history[: max(1, len(history) // 2)])
+        )
+        return best - _AHEAD * (half - best)
+
+    def _heading_by(self, look: int, runs: Sequence[RunView]) -> RunColumn:
+        """Return the heading by a report of every run that got so far, or has ended."""
+        return column_of(runs, ("heading by", look, self._sign), lambda run: self._of(run, look, self._heading))
 
     def _best_by(self, look: int, runs: Sequence[RunView]) -> RunColumn:
-        """Return the best by a report of every run that got so far, or has ended."""
+        """Return the best by a report of every run that got so far, or has ended; less is better."""
 
-        def of(run: RunView) -> float | None:
-            if len(run.history) < look and not run.state.ended_well:
-                return None
-            values = finite(run.history[:look])
-            return self._sign * best_of(values, self._goal) if values else None
+        def best(history: Sequence[float]) -> float:
+            return self._sign * best_of(history, self._goal)
 
-        return column_of(runs, ("best by", look, self._sign), of)
+        return column_of(runs, ("best by", look, self._sign), lambda run: self._of(run, look, best))
+
+    def _of(self, run: RunView, look: int, measure: Callable[[Sequence[float]], float]) -> float | None:
+        if len(run.history) < look and not run.state.ended_well:
+            return None
+        values = finite(run.history[:look])
+        return measure(values) if values else None
 
 
-def _first_look(runs: Sequence[RunView]) -> int:
-    """Return the report at which runs are looked at first."""
+def _length(runs: Sequence[RunView]) -> int:
+    """Return how many reports a run makes: as many as the longest finished one."""
     lengths = finished(runs).values
-    return max(_LEAST, round(_OF_LENGTH * lengths[-1])) if lengths else _FIRST
+    return int(lengths[-1]) if lengths else _UNKNOWN
 
 
 def _look_before(first: int, reports: int) -> int | None:
