@@ -45,6 +45,7 @@ _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 # The one line that a run may say more than a fresh process: that it became one.
 _AGAIN = re.compile(r"^sweepkit: begun again in a fresh process: .*\n")
 _NUMBERS = itertools.count(1)
+DUMP = "faulthandler shows the frame that calls the program"  # why an output may differ
 
 
 @dataclass(frozen=True, kw_only=True)

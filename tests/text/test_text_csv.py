@@ -52,6 +52,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         read_csv(tmp_path / "no.csv")
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_metric_s_name_with_nul_makes_no_binary_file(raw):
+    assert csv_text([{"a\0b": "c\0", "d": 1}], raw=raw) == "a\\0b,d\nc\\0,1\n"
+
+
 @given(st.lists(st.fixed_dictionaries({"a": CELLS, "b": CELLS.filter(bool)}), min_size=1, max_size=5))
 def test_text_comes_back_as_it_was_written(rows):
     text = csv_text(rows, raw=True)

@@ -28,15 +28,9 @@ def view_of(run: RunRecord) -> RunView:
         objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
         info=run.proposal,
         value_rule=run.value_rule,
-        seconds=_seconds(run),
+        # One that was ended says nothing of how long it would have taken.
+        seconds=run.duration_s if run.state is RunState.FINISHED else None,
     )
-
-
-def _seconds(run: RunRecord) -> float | None:
-    """Return how long a finished run took; one that was ended says nothing of that."""
-    if run.state is not RunState.FINISHED or run.started_at is None or run.ended_at is None:
-        return None
-    return max(0.0, run.ended_at - run.started_at)
 
 
 def _finished_length(run: RunView) -> float | None:

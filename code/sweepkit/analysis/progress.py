@@ -16,7 +16,7 @@ from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
-from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, packing_of
+from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, lasted_s, packing_of
 from sweepkit.model.runs import ENDED_WELL, OPEN, Decision, RunState, count_of
 from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.sweep_config.sweep import Method, SweepSpec
@@ -260,7 +260,6 @@ def row_of(
     run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = (), *, seed_parameter: str | None = None
 ) -> WatchedRun:
     """Return a run in short."""
-    duration_s = _duration_s(run.outcome, run.started_at, run.ended_at) if run.state.done else None
     reports = run.outcome.get("reports") if run.state.done else None
     return WatchedRun(
         number=run.number,
@@ -274,7 +273,7 @@ def row_of(
         newest=_newest(run, metric or (metrics[0] if metrics else None)),
         begun_at=run.created_at if run.started_at is None else run.started_at,
         ended_at=run.ended_at,
-        duration_s=duration_s,
+        duration_s=run.duration_s,
         reports=reports if isinstance(reports, int) else len(run.history),
         values=(values_of(run, metrics) or ()) if metrics else (),
         configuration=configuration_key(run, seed_parameter),
@@ -294,7 +293,7 @@ def rows_in_short(ended: EndedRuns, goal: Goal) -> list[WatchedRun]:
     columns = (
         *(ended.number, ended.run_id, ended.params, ended.state, ended.reason, ended.attempts, ended.failures),
         *(values, newest, ended.started_at, ended.ended_at),
-        [_duration_s(outcome, started, end) for outcome, started, end in times],
+        [lasted_s(outcome, started, end) for outcome, started, end in times],
         [reports if isinstance(reports := outcome.get("reports"), int) else len(rows) for outcome, rows in counts],
     )
     return [WatchedRun(*cells) for cells in zip(*columns, strict=True)]
@@ -304,14 +303,6 @@ def _best_finite(history: Sequence[float], summary: float | None, goal: Goal) ->
     values = history if summary is None else (*history, summary)
     finite = [value for value in values if math.isfinite(value)]
     return goal.best(finite) if finite else None
-
-
-def _duration_s(outcome: Mapping[str, Any], started_at: float | None, ended_at: float | None) -> float | None:
-    """Return how long the last attempt of a run that is done took, in seconds, None when nobody knows."""
-    measured = outcome.get("duration_s")
-    if isinstance(measured, int | float):
-        return float(measured)
-    return None if started_at is None or ended_at is None else max(0.0, ended_at - started_at)
 
 
 def _newest(run: RunRecord, metric: Metric | None) -> float | None:

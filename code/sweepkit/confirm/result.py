@@ -137,7 +137,7 @@ def _raced(
     """Return where a configuration stands, in the metric's own direction."""
     sign = setup.sign
     low, high = (place.low, place.high) if sign > 0 else (place.high, place.low)
-    seconds = [took for run in runs if isinstance(took := run.outcome.get("duration_s"), int | float)]
+    seconds = [took for run in runs if (took := run.duration_s) is not None]
 
     def own_way(value: float | None) -> float | None:
         return None if value is None else sign * value

@@ -98,6 +98,25 @@ VALUE_FACT = "value"
 SEED_FACT = "seed"  # the seed that it trained with
 
 
+def lasted_s(outcome: Mapping[str, Any], started_at: float | None, ended_at: float | None) -> float | None:
+    """Return how long the last attempt of a run that is done took, in seconds from 0; None when nobody knows.
+
+    Args:
+        outcome: What it ended with: what was measured where it ran counts before the record's two times.
+        started_at: Seconds since the epoch, or None.
+        ended_at: Likewise; by a clock that was set back in between no time is under 0.
+
+    >>> lasted_s({"duration_s": 2.5}, 10.0, 13.0), lasted_s({}, 10.0, 13.0)
+    (2.5, 3.0)
+    >>> lasted_s({}, 13.0, 10.0), lasted_s({}, None, 3.0)
+    (0.0, None)
+    """
+    measured = outcome.get("duration_s")
+    if isinstance(measured, int | float):
+        return float(measured)
+    return None if started_at is None or ended_at is None else max(0.0, ended_at - started_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run as recorded.
@@ -144,6 +163,11 @@ class RunRecord:
         """Return what its own program says that its value is of its reports; "": the metric's rule holds."""
         facts = self.outcome.get("facts")
         return str(facts.get(VALUE_FACT, "")) if isinstance(facts, Mapping) else ""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Return how long its last attempt took, in seconds; None while it is not done, or when nobody knows."""
+        return lasted_s(self.outcome, self.started_at, self.ended_at) if self.state.done else None
 
     @property
     def name(self) -> str:

@@ -236,9 +236,7 @@ def existing_database(storage: str) -> "Iterator[Store | None]":
 
 def _mean_s(runs: "Sequence[RunRecord]") -> float | None:
     """Return the mean duration of the runs that ended well: one that failed at once says nothing of the others."""
-    durations = [
-        float(run.outcome["duration_s"]) for run in runs if run.state.ended_well and "duration_s" in run.outcome
-    ]
+    durations = [took for run in runs if run.state.ended_well and (took := run.duration_s) is not None]
     return sum(durations) / len(durations) if durations else None
 
 

@@ -171,7 +171,7 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
 
 def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Return how long the trials took, and from when to when; None where nothing ended."""
-    took = [seconds for run in runs if run.state.done and (seconds := _duration_s(run)) is not None]
+    took = [seconds for run in runs if (seconds := run.duration_s) is not None]
     began = [run.started_at for run in runs if run.started_at is not None]
     ended = [run.ended_at for run in runs if run.ended_at is not None]
     numbers = {"sum": math.fsum(took), "mean": fmean(took), "min": min(took), "max": max(took)} if took else {}
@@ -180,13 +180,6 @@ def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:
         "began_at": _time(min(began, default=None)),
         "ended_at": _time(max(ended, default=None)),
     }
-
-
-def _duration_s(run: RunRecord) -> float | None:
-    """Return how long a trial took, in seconds: its last attempt; None when nobody knows."""
-    if "duration_s" in run.outcome:
-        return float(run.outcome["duration_s"])
-    return None if run.started_at is None or run.ended_at is None else run.ended_at - run.started_at
 
 
 def _time(seconds: float | None) -> str | None:
@@ -217,7 +210,7 @@ def _valued(result: StudyResult) -> list[str]:
 
 
 def _row(result: StudyResult, run: RunRecord) -> dict[str, Any]:
-    duration = _duration_s(run)
+    duration = run.duration_s
     params = {f"params_{name}": "null" if value is None else value for name, value in dotted(run.params).items()}
     return {
         "number": run.number,

@@ -58,12 +58,13 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, 
     r"""Return rows as CSV text; missing cells and None are empty, lists, mappings and booleans are JSON.
 
     Text that a spreadsheet would take for a formula gets an apostrophe before it, which `read_csv` takes away again: a
-    table is opened by others than those who named its values.
+    table is opened by others than those who named its values. NUL, which a metric's name may have, becomes a backslash
+    and a 0.
 
     Args:
         rows: Column name → value.
         columns: In their order; () takes those of the rows, in order of appearance. Without any the text is empty.
-        raw: Write text as it is.
+        raw: Write text that looks like a formula as it is.
 
     >>> csv_text([{"name": "=SUM(A1)", "x": -1}])
     "name,x\n'=SUM(A1),-1\n"
@@ -78,7 +79,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, 
     writer = csv.writer(
         lines, lineterminator="\r\n"
     )  # a cell with either of these is quoted: readers take both for ends
-    writer.writerow([quoted(name) for name in columns])
+    writer.writerow([quoted(_cell(name)) for name in columns])
     for row in rows:
         writer.writerow([quoted(_cell(row.get(name))) for name in columns])
     return "".join(lines)
@@ -92,6 +93,8 @@ class _Lines(list[str]):
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\\0")  # as the record writes it: many a reader ends a file at NUL
     return json_text(value) if isinstance(value, list | dict | bool) else value
 
 

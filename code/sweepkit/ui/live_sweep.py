@@ -315,8 +315,9 @@ class LiveSweep:
     def _usual_duration(self) -> float | None:
         from statistics import median
 
-        took = [float(run.outcome["duration_s"]) for run in self.runs if _lasted(run)]
-        return median(took[-200:]) if took else None
+        took = [run.duration_s for run in self.runs if run.state is RunState.FINISHED]
+        known = [seconds for seconds in took[-200:] if seconds is not None]
+        return median(known) if known else None
 
     def _as_asked(self) -> dict[str, Any]:
         sweep = self.found.sweep
@@ -597,10 +598,6 @@ def _newest(row: Row) -> float | None:
 def _seed(run: "ConfirmationRun") -> str:
     value = "no value" if run.value is None else f"{run.value:.5g}"
     return f"seed {run.seed}: {value}"
-
-
-def _lasted(run: RunRecord) -> bool:
-    return run.state is RunState.FINISHED and isinstance(run.outcome.get("duration_s"), int | float)
 
 
 def _spark(item: "Snapshot") -> list[float]:

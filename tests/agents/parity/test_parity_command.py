@@ -4,7 +4,7 @@ import zipfile
 from io import BytesIO
 
 import pytest
-from parity import params, row
+from parity import DUMP, params, row
 
 
 def _zipped(**files):
@@ -55,8 +55,6 @@ def _option(*options, program=FLAGS):
 def _variable(name, value, program=FLAGS, **more):
     return row(f"variable {name}={value}", program, env={name: value}, **more)
 
-
-DUMP = "faulthandler shows the frame that calls the program"
 
 ROWS = [
     row("sys.argv", "import sys\nobserve(argv=sys.argv)", args=("--lr=0.1", "a b", "", "한국어", "--", "-u", "\udcff")),

@@ -1,7 +1,7 @@
 """Warm is fresh: how a program ends, and what runs then."""
 
 import pytest
-from parity import params, row
+from parity import DUMP, params, row
 
 
 def _exit(code):
@@ -18,8 +18,6 @@ def _killed(number):
         """
     return row(f"killed by {number}", program)
 
-
-DUMP = "faulthandler shows the frame that calls the program"
 
 ROWS = [
     *map(
