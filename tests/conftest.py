@@ -18,6 +18,7 @@ for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT
         "SWEEPKIT_MANY",
     ):
         del os.environ[name]
+os.environ["OMP_NUM_THREADS"] = "1"  # read as torch is imported: threads that wait for each other spin
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 if (
@@ -34,11 +35,6 @@ if settings.get_current_profile_name() == "default":
 def postgres_database(postgres):  # noqa: F811 - the fixture
     """The URL of a new, empty database of the session's PostgreSQL."""
     return postgres.new_database()
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_oversubscription(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items):
