@@ -1,6 +1,7 @@
 """A sweep is its program and its folder, not its name alone: nobody is given another one's results."""
 
 import ast
+import importlib.machinery
 import json
 import shutil
 import sqlite3
@@ -312,6 +313,24 @@ def test_imports_are_found_without_parsing_the_rest():
     quick, whole = (set(_imported(tree, "p")) for tree in (_parsed_imports(IMPORTS), ast.parse(IMPORTS)))
     assert whole <= quick
     assert quick - whole <= {("nowhere.nothing", True)}
+
+
+def test_a_module_is_looked_for_once_however_many_files_import_it(tmp_path, monkeypatch):
+    package = tmp_path / "project"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    names = [f"part{number}" for number in range(30)]
+    for name in names:
+        (package / f"{name}.py").write_text("".join(f"from project.{other} import thing\n" for other in names))
+    (tmp_path / "train.py").write_text("import project.part0\n")
+    looked = []
+    find = importlib.machinery.PathFinder.find_spec
+    monkeypatch.setattr(
+        importlib.machinery.PathFinder, "find_spec", lambda name, path=None: looked.append(name) or find(name, path)
+    )
+    assert len(files_of_program(tmp_path / "train.py")) == 32
+    assert {name: looked.count(name) for name in names} == dict.fromkeys(names, 1)
+    assert looked.count("project") == 1
 
 
 def test_a_sweep_of_a_moved_project_is_known_by_its_name_too(tmp_path):

@@ -129,12 +129,18 @@ class _Reader:
     def __init__(self, path: list[str], *, whole: bool = True) -> None:
         self.path = path
         self.parse = parse if whole else _parsed_imports
-        self.find_top = cache(lambda name: _find_module(name, path))
+        self.find = cache(self._find)  # hundreds of files import the same modules, and each look goes through folders
+        self.met: set[tuple[str, bool]] = set()
         self.texts: dict[str, str] = {}
         self.trees: dict[str, ast.Module] = {}
         self.installed: set[str] = set()
         self.elsewhere: set[str] = set()
         self.unknown = ""
+
+    def _find(self, name: str) -> importlib.machinery.ModuleSpec | None:
+        """Return where a module would be imported from, None when nowhere."""
+        package, _, last = name.rpartition(".")
+        return inner_module(self.find(package), [last]) if package else _find_module(name, self.path)
 
     def read(self, file: Path) -> str:
         key = str(file.resolve())
@@ -165,8 +171,11 @@ class _Reader:
 
     def _import(self, name: str, *, optional: bool) -> None:
         """Follow one name; `optional`: it may be an attribute of the module before its last dot."""
+        if (name, optional) in self.met:
+            return
+        self.met.add((name, optional))
         top = name.partition(".")[0]
-        first = self.find_top(top)
+        first = self.find(top)
         if first is None:
             self.elsewhere.add(top)
             self.unknown = self.unknown or f"{name} is not found"
@@ -178,7 +187,7 @@ class _Reader:
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
             inner = ".".join(parts[:count])
-            found = _find_module(inner, self.path)
+            found = self.find(inner)
             if found is None:
                 if not (optional and count == len(parts)):
                     self.unknown = self.unknown or f"{name} is not found"
