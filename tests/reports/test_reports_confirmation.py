@@ -242,3 +242,11 @@ def test_a_look_of_an_older_version_is_read():
     for item in found["holdout"]["looks"]:
         del item["example_error"], item["examples"]
     assert from_plain(found).holdout == looks(None)
+
+
+def test_a_seed_that_is_ignored_gives_no_interval_of_width_nought():
+    alike = tuple(ConfirmationRun(run_id=name, seed=seed, value=0.47) for name, seed in (("f", 1), ("g", 2)))
+    one = member(0, 0.47, fresh=alike, low=0.47, high=0.47, chance=None)
+    text = confirmation_text(said(members=(one,), spread=0.0, holdout=looks(None), no_holdout=""))
+    assert "±" not in text and "[0.47" not in text
+    assert "±" in confirmation_text(said(members=(one,), spread=0.0, holdout=looks(0.02), no_holdout=""))

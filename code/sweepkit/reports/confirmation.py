@@ -230,7 +230,7 @@ def _cautions(race: Confirmation) -> list[str]:
 
 
 def _interval(item: RankedConfiguration, digits: int) -> str:
-    if item.low is None or item.high is None:
+    if item.low is None or item.high is None or item.low == item.high:  # a seed that is ignored tells nothing
         return ""
     return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
 

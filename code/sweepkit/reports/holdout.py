@@ -127,6 +127,8 @@ def _coverage(race: Confirmed) -> list[str]:
     if len(known) == len(looks):
         count = several(known[0].examples, "example")
         return [f"± is a 95 % interval for new examples: the luck of the seeds and that of the {count} are in it"]
+    if race.spread == 0:  # no ± is shown: a program that ignores its seed says nothing of how exact that is
+        return []
     return [
         "± is the luck of the seeds alone, an interval for this hold-out set: its examples' scores are not known, so "
         "what other examples would say is not in it"
@@ -176,4 +178,4 @@ def _half(race: Confirmed, look: HoldoutScore, digits: int) -> str:
     known = all(item.example_error is not None for item in race.holdout.looks if item.scores)
     error = look.example_error if known and look.example_error is not None else 0.0
     half = half_interval(spread, seeds, error=error, examples=look.examples)
-    return f" ± {difference_text(half, digits, sign=False)}"
+    return f" ± {difference_text(half, digits, sign=False)}" if half else ""
