@@ -23,7 +23,8 @@ runs    fresh runs that were made
 stated  the chance to be the best of the five that the race gave its pick, and "held": how often it was
 
 Then other worlds (worlds.py): where true scores and seeds scatter otherwise. Told against held with ± standard error,
-and what regret is left of the maximum's, beside that of an oracle that knows the laws.
+and what regret is left of the maximum's, beside that of an oracle that knows the laws. At last how often the interval
+of a hold-out score holds it on new examples (holdout.py).
 """
 
 import argparse
@@ -33,6 +34,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 
 import numpy as np
+from holdout import coverage_table
 from measuring import Others, machine, machine_text, parser, save, table
 from numpy.typing import NDArray
 from worlds import WORLDS, Raced, bins, raced
@@ -322,6 +324,9 @@ def main() -> int:
                 ["true scores", "races", "maximum", "race", "oracle", "cut by the race", "cut by the oracle"],
                 worlds_regret(found),
             ),
+            "How often the 95 % interval behind a hold-out score holds the score on endlessly many new examples "
+            "(`holdout.py`): by the luck of the seeds alone, and with that of the examples, which are drawn again.",
+            coverage_table(2 * options.repetitions),
             machine_text(facts),
         ]
     )

@@ -22,6 +22,7 @@ SPOKEN = (
     "stats/race.py",
     "stats/seed_race.py",
     "reports/confirmation.py",
+    "reports/holdout.py",
     "reports/figures/slices.py",
     "reports/figures/static.py",  # the titles of the matrix: analysis/association.py has numbers alone
     "reports/methods.py",

@@ -298,6 +298,24 @@ def test_a_bar_holds_its_share():
     assert all(share.low <= share.value <= share.high and share.se is not None for share in result.shares)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("estimator", ["forest", "anova"])
+def test_in_200_small_sweeps_each_bar_holds_its_share(estimator):
+    least = ForestEffort(trees=20, refit_trees=10, subsamples=6)
+    judged = 0
+    for seed in range(100):
+        strength = (0.0, 0.3, 1.0, 3.0)[seed % 4]
+
+        def truth(row, noise, strength=strength):
+            return strength * truth_a(row, 0.0) + noise
+
+        found = importances(sweep(18 + seed % 30, seed, truth), estimator=estimator, effort=least)
+        # An interaction's ends are quantiles of refits, and called so; a share's are its standard error.
+        judged += bool(found.shares)
+        assert all(bar.low <= bar.value <= bar.high for bar in found.shares if bar.low is not None), seed
+    assert judged == 100
+
+
 @pytest.mark.parametrize(("count", "said"), [(0, "no run has a value"), (1, "only one run finished")])
 def test_a_parameter_is_not_called_the_same_where_hardly_a_run_has_a_value(count, said):
     rows = [{"params.lr": 0.1 * place, "value": 1.0 if place < count else None} for place in range(12)]

@@ -14,7 +14,7 @@ def bench(monkeypatch):
     import confirm
 
     yield confirm
-    for name in ("confirm", "measuring", "oracle", "worlds"):
+    for name in ("confirm", "holdout", "measuring", "oracle", "worlds"):
         sys.modules.pop(name, None)
 
 
@@ -41,3 +41,17 @@ def test_the_tables_of_the_worlds_have_a_row_for_each_and_the_oracle_beside_it(b
 def test_the_same_sweep_is_drawn_for_every_procedure(bench):
     assert (bench.world(CELL, 3).first == bench.world(CELL, 3).first).all()
     assert bench.judge(CELL, "race", 3) == bench.judge(CELL, "race", 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sweeps", "alone", "least"),
+    [
+        ("mean, the examples' luck equals the seeds'", 400, 0.82, 0.91),
+        pytest.param("macro F1, 60 images", 60, 0.9, 0.88, marks=pytest.mark.heavy),
+    ],
+)
+def test_a_hold_out_interval_holds_the_score_on_new_examples(bench, kind, sweeps, alone, least):
+    from holdout import coverage
+
+    seeds, both, _ = coverage(kind, sweeps)
+    assert seeds < alone and both >= least  # with 2,000: .76 and .95; the standard errors here are .01 and .03

@@ -183,6 +183,37 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
     assert said["seed_ignored"] and all(item["chance"] is None for item in said["members"])
 
 
+FOLDS = """\
+import csv, json, os, pathlib, random, sys
+given = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+luck = random.Random(f"{sorted(given.items())}").gauss(0, 0.01)
+with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+    file.write(json.dumps({"_sweepkit_facts": {"value": "last"}}) + "\\n")
+    for score in (0.95, 0.6 + float(given["x"]) / 10 + luck):  # of the first fold alone, and of both
+        file.write(json.dumps({"accuracy": score}) + "\\n")
+if given.get("split") == "test":
+    folder = pathlib.Path(os.environ["SWEEPKIT_RUN_DIR"], "results")
+    folder.mkdir(parents=True)
+    with open(folder / "predictions.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "label", "predicted"), *((i, "a", "ab"[i % 3 == 0]) for i in range(99))])
+"""
+
+
+@pytest.mark.heavy
+def test_of_a_run_with_folds_the_hold_out_score_is_that_of_all_and_has_its_examples_luck(tmp_path):
+    sweeper = Confirmer(tmp_path)
+    (tmp_path / "folds.py").write_text(FOLDS)
+    values = "[0, 1, 2, 3, 4, 5, 6, 7]"
+    text = SWEEP.replace(str(PROGRAMS / "noisy_acc.py"), "folds.py").replace("name: acc,", "name: accuracy,")
+    sweeper.write(text.replace(values, "[0, 1]"))
+    assert sweeper.call().returncode == 0
+    said = sweeper.said("--budget", "4")
+    for look in said["holdout"]["looks"]:
+        assert max(look["scores"]) < 0.8 and look["report"] is None  # 0.95 is the best partial mean
+        assert look["examples"] == 99 and look["example_error"] == pytest.approx((2 / 9 / 99) ** 0.5, rel=0.15)
+    assert WORDS["new-examples"] in " ".join(said["verdict"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.heavy

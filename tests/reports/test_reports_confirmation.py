@@ -8,8 +8,6 @@ from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.confirmation import (
     FILE,
     Confirmation,
-    HoldoutResult,
-    HoldoutScore,
     confirmation_text,
     from_plain,
     labels_of,
@@ -18,6 +16,7 @@ from sweepkit.reports.confirmation import (
     verdict,
     write_confirmation,
 )
+from sweepkit.reports.holdout import HoldoutResult, HoldoutScore
 
 WORDS = words_of(__file__)
 
@@ -202,3 +201,52 @@ def test_the_file_says_who_won(tmp_path):
     found = json.loads(write_confirmation(tmp_path, said(holdout=LOOK)).read_text(encoding="utf-8"))
     assert (found["winner"], found["cheapest"], found["tied"]) == ("run0", "run1", ["run0", "run1"])
     assert found["holdout"]["looks"][0]["mean"] == pytest.approx(0.45)
+
+
+def looks(*errors, scores=(0.44, 0.46)):
+    return dataclasses.replace(
+        LOOK,
+        looks=tuple(
+            HoldoutScore(
+                run_id=f"run{at}",
+                scores=scores,
+                report=3,
+                runs=2,
+                example_error=error,
+                examples=0 if error is None else 80,
+            )
+            for at, error in enumerate(errors)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("errors", "half", "covers"),
+    [
+        ((0.02, 0.02), ".0402", WORDS["new-examples"]),
+        ((0.02, None), ".0122", WORDS["this-set-alone"]),  # what the two are told by must be the same thing
+        ((None, None), ".0122", WORDS["this-set-alone"]),
+    ],
+)
+def test_what_the_interval_of_a_hold_out_covers_is_said(tmp_path, errors, half, covers):
+    race = said(holdout=looks(*errors), no_holdout="")
+    words = verdict(race)
+    at = next(place for place, text in enumerate(words) if text.startswith("hold-out"))
+    assert words[at].count(f"± {half}") == 2 and words[at + 1].startswith(covers)
+    write_confirmation(tmp_path, race)
+    assert from_plain(read_confirmation(tmp_path)) == race
+
+
+def test_a_look_of_an_older_version_is_read():
+    found = json.loads(json.dumps(said(holdout=looks(None)).plain()))
+    for item in found["holdout"]["looks"]:
+        del item["example_error"], item["examples"]
+    assert from_plain(found).holdout == looks(None)
+
+
+def test_a_seed_that_is_ignored_gives_no_interval_of_width_nought():
+    alike = tuple(ConfirmationRun(run_id=name, seed=seed, value=0.47) for name, seed in (("f", 1), ("g", 2)))
+    one = member(0, 0.47, fresh=alike, low=0.47, high=0.47, chance=None)
+    text = confirmation_text(said(members=(one,), spread=0.0, holdout=looks(None), no_holdout=""))
+    assert "±" not in text and "[0.47" not in text
+    assert "±" in confirmation_text(said(members=(one,), spread=0.0, holdout=looks(0.02), no_holdout=""))

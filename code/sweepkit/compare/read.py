@@ -1,7 +1,6 @@
 """Read trainings to compare: from result folders, from a recorded sweep, from a CSV of any tool."""
 
 import glob
-import hashlib
 import json
 import math
 import os
@@ -13,14 +12,14 @@ from typing import Any
 
 from sweepkit.analysis.cells import column_values, is_empty, require_numbers, run_states, state_column, without_words
 from sweepkit.analysis.columns import bare, column_of, direction_of
-from sweepkit.analysis.table import is_number
-from sweepkit.analysis.trained import Examples, Trained, short_name
+from sweepkit.analysis.trained import Trained, short_name
 from sweepkit.called import typed
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import counted_metrics, value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
+from sweepkit.reports.examples import EXAMPLES, read_examples
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
 from sweepkit.runner.find_sweep import metric_beside
@@ -104,7 +103,7 @@ def read_training(file: Path, *, model: str | None = None, seed: str | None = No
         state=str(content.get("state", "finished")),
         config=config,
         facts={name: content[name] for name in _FACTS if content.get(name) is not None},
-        examples=_read_examples(file.with_name("examples.jsonl")),
+        examples=read_examples(file.with_name(EXAMPLES)),
     )
 
 
@@ -115,23 +114,6 @@ def _short(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _inner(config: Any, section: str, name: str) -> Any:
     inner = config.get(section) if isinstance(config, Mapping) else None
     return inner.get(name) if isinstance(inner, Mapping) else None
-
-
-def _read_examples(file: Path) -> Examples | None:
-    """Return the scores of every example in an `examples.jsonl`; None when there is no sound one."""
-    try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
-        return None
-    if len(rows) < 2 or not all(isinstance(row, dict) for row in rows):
-        return None
-    columns = {
-        name: [row[name] for row in rows]
-        for name, value in rows[0].items()
-        if is_number(value) and name != "index" and all(is_number(row.get(name)) for row in rows)
-    }
-    said = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
-    return Examples(key=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest(), columns=columns)
 
 
 # -- a recorded sweep -------------------------------------------------------------------------------------------------

@@ -35,12 +35,9 @@ from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import RunView, none_worked
 from sweepkit.model.seeds import RUN_SEED
 from sweepkit.paths import SweepPaths
-from sweepkit.reports.confirmation import (
-    HoldoutResult,
-    confirmation_text,
-    write_confirmation,
-)
+from sweepkit.reports.confirmation import confirmation_text, write_confirmation
 from sweepkit.reports.files import relative, write_config
+from sweepkit.reports.holdout import HoldoutResult
 from sweepkit.runner.call import Call, MakeUploads
 from sweepkit.runner.exit_codes import NO_RESULT
 from sweepkit.runner.leader import Leader
@@ -253,7 +250,7 @@ def _look(
     code, seen, _ = run(replace(options, fresh=again and bool(family), count=None, retry_failed=False), plan)
     with open_store(own.storage) as store:
         opened = len(store.sweeps(family=plan.spec.name))
-        return code, holdout_result(store, seen, record, plan, opened)
+        return code, holdout_result(store, seen, record, plan, opened, own.output_dir)
 
 
 def _unfinished(store: "Store", record: SweepRecord) -> bool:

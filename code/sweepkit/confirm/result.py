@@ -4,15 +4,20 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.confirm.plan import RacePlan, Setup, setup_of
 from sweepkit.model.metric import BEST, Metric
+from sweepkit.model.objectives import counted_report, report_of, value_of
 from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import seed_of_run
-from sweepkit.reports.confirmation import Confirmation, HoldoutResult, HoldoutScore
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.confirmation import Confirmation
+from sweepkit.reports.examples import examples_error
+from sweepkit.reports.holdout import HoldoutResult, HoldoutScore
 from sweepkit.search.race import Pair, pair_of
 from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -23,8 +28,6 @@ if TYPE_CHECKING:
 
 def score_of(run: RunView | RunRecord, metric: Metric | None, sign: float) -> float | None:
     """Return what a run scored, more being better; None of one that did not run to its end or has no value."""
-    from sweepkit.model.objectives import value_of
-
     value = value_of(run, metric) if run.state is RunState.FINISHED else None
     return None if value is None else sign * value
 
@@ -39,42 +42,55 @@ def scores_of(runs: Sequence[RunRecord], metric: Metric | None, setup: Setup) ->
 
 
 def holdout_result(
-    store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePlan, opened: int
+    store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePlan, opened: int, output_dir: Path
 ) -> HoldoutResult:
     """Return what the look showed.
 
-    A run's hold-out score is that of the report at which the fresh runs were best on the sweep's own data, by their
-    median: the best report on the hold-out set would be a choice made by it.
+    Where the best report counts, a run's hold-out score is that of the report at which the fresh runs were best on the
+    sweep's own data, by their median: the best report on the hold-out set would be a choice made by it. Where the last
+    one counts, or a mean, it is the run's value: of several folds an earlier report has but some of them.
+
+    What the choice of examples makes is read from what trainer.py wrote of each example, of its best evaluation there:
+    they scatter alike in the others.
     """
     metric = plan.spec.metric
-    goal = metric.goal if metric else None
     fresh_runs = store.runs(record.sweep_id)
     confirmed = setup_of(record)
-    assert confirmed is not None and goal is not None
+    assert confirmed is not None and metric is not None
     looks = []
     for index, candidate in enumerate(plan.setup.candidates):
         place = next(at for at, item in enumerate(confirmed.candidates) if item.run_id == candidate.run_id)
         mine = [run for run in fresh_runs if (pair := pair_of(run.proposal)) and pair[0] == place]
-        best = [run.history.index(goal.best(run.history)) for run in mine if run.history]
-        report = statistics.median_low(best) if best else 0
+        best = [at for run in mine if counted_report(run, metric) == BEST and (at := report_of(run, metric))]
+        report = statistics.median_low(best) if best else None
         runs = [run for run in store.runs(seen.sweep_id) if (pair := pair_of(run.proposal)) and pair[0] == index]
-        scores = tuple(value for run in runs if (value := _value_at(run, report)) is not None)
+        valued = [(run, value) for run in runs if (value := _value_at(run, report, metric)) is not None]
+        paths = SweepPaths(output_dir, seen.name)
+        folders = [paths.run_dir(run.run_id) / "results" for run, _ in valued]
+        error, examples = (folders and examples_error(folders, plan.setup.metric)) or (None, 0)
         looks.append(
-            HoldoutScore(run_id=candidate.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs))
+            HoldoutScore(
+                run_id=candidate.run_id,
+                scores=tuple(value for _, value in valued),
+                report=report,
+                runs=len(runs),
+                example_error=error,
+                examples=examples,
+            )
         )
     return HoldoutResult(
         parameters=dict(plan.setup.fixed), opened_at=seen.created_at, opened=opened, looks=tuple(looks), sweep=seen.name
     )
 
 
-def _value_at(run: RunRecord, report: int) -> float | None:
-    """Return a finished run's value at a report, its last one when it made fewer."""
+def _value_at(run: RunRecord, report: int | None, metric: Metric) -> float | None:
+    """Return a finished run's value at a report (from 1), its last one when it made fewer; None: by the run's rule."""
     if run.state is not RunState.FINISHED:
         return None
-    if run.history:
-        value = run.history[min(report, len(run.history) - 1)]
-        return value if value - value == 0 else None
-    return run.summary
+    if report is None or not run.history or counted_report(run, metric) != BEST:
+        return value_of(run, metric)
+    value = run.history[min(report, len(run.history)) - 1]
+    return value if math.isfinite(value) else None
 
 
 def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "RaceStanding":

@@ -2,7 +2,6 @@
 
 import html
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import mean
 from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.cells import Cells, as_text
+from sweepkit.reports.holdout import HoldoutResult, holdout_from_plain, holdout_lines
 from sweepkit.reports.table import dotted, short
-from sweepkit.stats.words import chance_text, difference_text, digits_for, several
+from sweepkit.stats.words import chance_text, difference_text, digits_for
 from sweepkit.text.json_text import json_text
 
 if TYPE_CHECKING:
@@ -24,39 +24,6 @@ FILE = "confirmation.json"
 _CHEAPER = 1.1  # a ratio of training times that is worth a word
 _LEAST_S = 1.0  # shorter runs are mostly start-up: their times say nothing of what training costs
 _HEADS = ("rank", "run", "sweep", "fresh", "95 % interval", "seeds", "optimism", "P(best)", "s/run", "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldoutScore:
-    """A configuration on the hold-out set.
-
-    Args:
-        run_id: Its best run in the sweep.
-        scores: One for each fresh seed.
-        report: Number of the report, from 1, at which they were read; None: of runs that report once at their end.
-        runs: How many were made for it.
-    """
-
-    run_id: str
-    scores: tuple[float, ...]
-    report: int | None
-    runs: int
-
-    @property
-    def mean(self) -> float | None:
-        """Return the mean score."""
-        return math.fsum(self.scores) / len(self.scores) if self.scores else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldoutResult:
-    """The look at the hold-out set: which, when it was opened (UTC, seconds), how often so far, what it showed."""
-
-    parameters: Mapping[str, Any]
-    opened_at: float
-    opened: int
-    looks: tuple[HoldoutScore, ...]
-    sweep: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +135,7 @@ def verdict(race: Confirmation) -> list[str]:
         names = ", ".join(item.name for item in tied)
         lines.append(f"{len(tied)} configurations cannot be told apart: {names}{_cheaper(tied, winner)}")
     lines += _optimism_lines(winner, digits)
-    lines += _holdout_lines(race, digits)
+    lines += holdout_lines(race, digits)
     return lines + _cautions(race)
 
 
@@ -247,60 +214,6 @@ def _cheaper(tied: Sequence[RankedConfiguration], winner: RankedConfiguration) -
     return f"; {found.name} is {ratio:.1f} times cheaper to train" if ratio >= _CHEAPER else ""
 
 
-def _holdout_lines(race: Confirmation, digits: int) -> list[str]:
-    if race.holdout is None:
-        return [f"hold-out: {race.no_holdout}"] if race.no_holdout else []
-    names = {item.run_id: item.name for item in race.members}
-    parts = []
-    for look in race.holdout.looks:
-        score = "no value" if look.mean is None else f"{look.mean:.{digits}f}{_half(race, look, digits)}"
-        parts.append(f"{names.get(look.run_id, look.run_id)} {score} ({several(len(look.scores), 'seed')})")
-    opened = "" if race.holdout.opened == 1 else f"; opened {race.holdout.opened} times, so it is no longer unseen"
-    lines = [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
-    if race.spread is not None:
-        lines.append("± is the luck of the seeds alone: what other examples than the hold-out's would say is not in it")
-    return lines + _contradiction(race, names, digits)
-
-
-def _contradiction(race: Confirmation, names: Mapping[str, str], digits: int) -> list[str]:
-    """Return that the hold-out prefers another than the pick, [] when it does not."""
-    assert race.holdout is not None
-    means = {look.run_id: look.mean for look in race.holdout.looks if look.mean is not None}
-    if race.winner not in means or len(means) < 2:
-        return []
-    goal = Goal(race.goal)
-    best = next(run_id for run_id, score in means.items() if score == goal.best(list(means.values())))
-    if best == race.winner or means[best] == means[race.winner]:
-        return []
-    gap = difference_text(abs(means[best] - means[race.winner]), digits, sign=False)
-    return [
-        f"the hold-out contradicts the pick: {names.get(best, best)} is better there by {gap}; "
-        f"{_by_both_sets(race, means, names)}"
-    ]
-
-
-def _by_both_sets(race: Confirmation, holdout: Mapping[str, float], names: Mapping[str, str]) -> str:
-    """Return who is better by fresh seeds and hold-out together: on new data that pick is the better one."""
-    both = {
-        item.run_id: (item.mean + holdout[item.run_id]) / 2
-        for item in race.members
-        if item.run_id in holdout and item.mean is not None
-    }
-    ahead = next(run_id for run_id, score in both.items() if score == Goal(race.goal).best(list(both.values())))
-    still = "still " if ahead == race.winner else ""
-    return f"by the mean of both sets {names.get(ahead, ahead)} is {still}the better one: for new data take that"
-
-
-def _half(race: Confirmation, look: HoldoutScore, digits: int) -> str:
-    """Return half the 95 % interval of a hold-out mean, by the spread between seeds that the race measured."""
-    from sweepkit.stats.student import quantile
-
-    if race.spread is None or race.df is None:
-        return ""
-    half = quantile(0.975, race.df) * race.spread / math.sqrt(len(look.scores))
-    return f" ± {difference_text(half, digits, sign=False)}"
-
-
 def _cautions(race: Confirmation) -> list[str]:
     lines = []
     if race.holdout is None and race.finished:
@@ -317,7 +230,7 @@ def _cautions(race: Confirmation) -> list[str]:
 
 
 def _interval(item: RankedConfiguration, digits: int) -> str:
-    if item.low is None or item.high is None:
+    if item.low is None or item.high is None or item.low == item.high:  # a seed that is ignored tells nothing
         return ""
     return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
 
@@ -446,10 +359,6 @@ def from_plain(found: Mapping[str, Any]) -> Confirmation:
     members = tuple(map(_member, found["members"]))
     holdout = None
     if found["holdout"] is not None:
-        looks = tuple(
-            HoldoutScore(run_id=item["run_id"], scores=tuple(item["scores"]), report=item["report"], runs=item["runs"])
-            for item in found["holdout"]["looks"]
-        )
-        holdout = HoldoutResult(**{**found["holdout"], "looks": looks})
+        holdout = holdout_from_plain(found["holdout"])
     tuples = {"rounds": tuple(tuple(item) for item in found["rounds"]), "seeds": tuple(found["seeds"])}
     return Confirmation(**{**kept, **tuples, "equal": tuple(found["equal"]), "members": members, "holdout": holdout})
