@@ -156,6 +156,23 @@ def test_a_mistyped_word_is_told_with_the_nearest_one(line, near, capsys):
     assert f"did you mean {near}?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("line", ["run s.yaml --runs-per-gpu 2", "run s.yaml --replay-stopping"])
+def test_an_option_of_other_commands_is_told_with_those(line, capsys):
+    """Also one that many have: a similar word of this command would be a wrong guess."""
+    with pytest.raises(SystemExit):
+        app.main(line.split())
+    err = capsys.readouterr().err
+    assert "option of sweepkit" in err and "did you mean" not in err
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "status"])
+def test_the_projects_own_database_takes_no_other_ones_url(action, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as refused:
+        app.main(["db", action, "--storage", "postgresql://user@host/other"])
+    assert refused.value.code == 2 and not list(tmp_path.iterdir())
+
+
 def test_the_scripts_tell_the_nearest_option_as_well(capsys):
     with pytest.raises(SystemExit):
         parse(["--sweep-confg", "s"], output_dir=OUT)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from waiting import wait_until
 
 from sweepkit.cli.app import main
 from sweepkit.cli.cluster_options import _time
+from sweepkit.cluster.on_ray import knock
 from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR
 from sweepkit.store.open import open_store
@@ -100,6 +102,29 @@ def test_a_file_is_no_record_for_several_hosts(tmp_path, monkeypatch):
     (tmp_path / "s.yaml").write_text(SWEEP)
     assert main(["run", "s.yaml", "--output-dir", "out", "--launcher", "slurm", "--storage", "mine.db"]) == 2
     assert not (tmp_path / "mine.db").exists()
+
+
+def test_nothing_is_begun_where_the_engine_refuses(tmp_path, monkeypatch):
+    """An engine that is not there, or has no such partition, is asked before a database starts."""
+    monkeypatch.chdir(tmp_path)
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: nope' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    assert main(["run", "s.yaml", "--output-dir", "out", "--launcher", "slurm", "--partition", "nope"]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:port", "127.0.0.1:0", "[::1]:1", "ray://127.0.0.1:1"])
+def test_an_address_at_which_nothing_listens_is_told_at_once(address):
+    with pytest.raises((OSError, ValueError)):
+        knock(address)
+
+
+def test_an_address_at_which_something_listens_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        knock(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_times_are_those_of_sbatch():

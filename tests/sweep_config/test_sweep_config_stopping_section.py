@@ -81,6 +81,9 @@ def test_each_type_takes_all_of_its_settings_and_makes_a_rule(kind):
         ("{type: wilcoxon, instances: 3}", ["instances: must be a string"]),
         ("{type: none, patience: 3}", ["patience is not a key of early_terminate none"]),
         ("{type: patient, rule: median}", ["rule: must be a mapping with a type"]),
+        ("automatic", ["or the word auto"]),
+        ("median", ["write {type: median}"]),
+        ("{type: auto, min_iter: 3}", ["none is known here"]),
         (
             "{type: patient, patience: -1, rule: {type: threshold}}",
             ["early_terminate.patience: must be at least 0", "early_terminate.rule: threshold needs lower"],
@@ -94,6 +97,21 @@ def test_wrong_settings_are_told_with_file_and_line(text, said):
     assert all(line.startswith("my.yaml:5: sweepkit.early_terminate") for line in stated)
     assert all(sentence in "".join(stated) for sentence in said)
     assert len(stated) == (len(said) if "patience: -1" in text else 1)
+
+
+def test_the_word_auto_at_wandbs_own_key_is_sent_to_ours():
+    with pytest.raises(SpecError) as caught:
+        read_sweep_text(HEAD.partition("sweepkit:")[0] + "early_terminate: auto")
+    (problem,) = caught.value.problems
+    assert "sweepkit:" in problem.hint
+
+
+def test_several_metrics_are_not_sent_for_one_metric():
+    head = "program: p.py\nmethod: custom\nscheduler: {engine: optuna}\nparameters: {a: {values: [1, 2]}}\n"
+    with pytest.raises(SpecError) as caught:
+        read_sweep_text(head + "metrics: [{name: a}, {name: b}]\nsweepkit: {early_terminate: auto}")
+    (problem,) = caught.value.problems
+    assert "leave it out" in problem.hint
 
 
 def test_auto_is_optunas_default():

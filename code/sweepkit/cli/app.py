@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sweepkit.cli.parsing import CommandLine
 
 _NAME_COLUMNS = 14
-_MOST_OWNERS = 3  # what more commands have is general: the nearest option of this one says more
+_MOST_OWNERS = 3
 
 
 @guarded
@@ -52,7 +52,8 @@ def _owner(option: str) -> str:
     from sweepkit.cli.commands import COMMANDS
 
     found = [name for name, item in COMMANDS.items() if option in item.parser()._option_string_actions]
-    return " and ".join(f"sweepkit {name}" for name in found) if len(found) <= _MOST_OWNERS else ""
+    shown = [f"sweepkit {name}" for name in found[:_MOST_OWNERS]]
+    return ", ".join(shown) + " and others" if len(found) > _MOST_OWNERS else " and ".join(shown)
 
 
 def _first_clauses(text: str, room: int) -> str:

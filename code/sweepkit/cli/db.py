@@ -52,6 +52,8 @@ def _add(parser: Parser, output_dir: Path | None) -> None:
 def _act(parser: Parser, given: argparse.Namespace) -> int:
     if given.to is not None and given.action != "backup":
         parser.error(f"--to is backup's; leave it out of {given.action}")
+    if given.action in _SERVER and given.storage is not None:
+        parser.error(f"--storage names another database; leave it out of {given.action}, which is of DIR/postgres")
     if given.action in _SERVER:
         return _serve(given.action, given.output_dir, as_json=given.json)
     from sweepkit.upkeep import record

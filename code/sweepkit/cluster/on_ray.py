@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,9 +25,27 @@ from sweepkit.cluster.engine import AgentJob, AgentPlace, AgentState, EngineErro
 from sweepkit.extras import needed
 
 _NAMESPACE = "sweepkit"
+_KNOCK_S = 5.0
 _ANSWER_S = 2.0  # a node that does not answer within this time is not known to be gone
 # Ray's words for an actor that is on no node, and what is said of it.
 _WAITS = {"DEPENDENCIES_UNREADY": "", "PENDING_CREATION": "", "RESTARTING": "its node was lost"}
+
+
+def knock(address: str) -> None:
+    """Return once something listens at HOST:PORT; at once where an address is no such pair ("auto", "local").
+
+    Raises:
+        OSError: Nothing does within 5 s, or no host has that name.
+        ValueError: The port is no number from 1 to 65535.
+
+    >>> knock("auto")
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"the port must be a number from 1 to 65535, got {port!r}")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 class RayEngine:
@@ -57,17 +76,20 @@ class RayEngine:
         self._actor = ray.remote(_AgentActor)
 
     def _connect(self, address: str | None) -> None:
+        asked = address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
+            knock(asked)  # Ray itself tries for minutes
             self._ray.init(
-                address=address or os.environ.get("RAY_ADDRESS") or "auto",
+                address=asked,
                 namespace=_NAMESPACE,
                 log_to_driver=False,
                 logging_level="error",
                 configure_logging=False,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
+            place = "this host" if asked == "auto" else asked
             raise EngineError(
-                f"--launcher ray: needs a Ray cluster that runs, got none at {address or 'this host'}: {error}; "
+                f"--launcher ray: needs a Ray cluster that runs, got none at {place}: {error}; "
                 "`ray start --head` starts one, --ray-address names one"
             ) from error
 

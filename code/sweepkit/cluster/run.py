@@ -54,6 +54,7 @@ def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> in
         ConflictError: The sweep is recorded as another one.
     """
     engine = _make_engine(asked, plan.output_dir)
+    engine.check(_asked_job(asked))  # before a database is started and a sweep recorded for agents that never come
     storage, said = _reachable(plan, asked)
     with open_store(storage) as store:
         opened = SweepOpener(options, settled(replace(plan, storage=storage), store), store, slots=()).open()
@@ -292,6 +293,19 @@ class _ClusterCall:
             time.sleep(min(left, 0.1))
 
 
+def _asked_job(asked: ClusterOptions) -> AgentJob:
+    """Return what every agent asks of the engine, without the sweep."""
+    return AgentJob(
+        name="sweepkit",
+        argv=("true",),
+        gpus=asked.gpus_per_agent,
+        cpus=asked.cpus_per_agent,
+        nodes=asked.nodes_per_agent,
+        time_limit_s=asked.time_limit_s,
+        extra=asked.extra,
+    )
+
+
 def _jobs_of(opened: OpenSweep, asked: ClusterOptions, code: str) -> list[AgentJob]:
     """Return the agents of a sweep: their names are the same in every call, so that none is placed twice.
 
@@ -311,17 +325,13 @@ def _jobs_of(opened: OpenSweep, asked: ClusterOptions, code: str) -> list[AgentJ
         words += ["--num-workers", "1"]
     command = [*our_command("sweepkit.cluster.keeper"), sweep.name, *words, *asked.agent_words]
     return [
-        AgentJob(
+        replace(
+            _asked_job(asked),
             name=f"sweepkit-{slug(sweep.name)}-{sweep.sweep_id}-{number}",
             argv=tuple(command),
             env=_environ(opened.plan, code),
             cwd=Path(tempfile.gettempdir()) if code else opened.plan.cwd,
             log=logs.with_name(f"{logs.name}-{number}.log"),
-            gpus=asked.gpus_per_agent,
-            cpus=asked.cpus_per_agent,
-            nodes=asked.nodes_per_agent,
-            time_limit_s=asked.time_limit_s,
-            extra=asked.extra,
         )
         for number in range(asked.agents)
     ]

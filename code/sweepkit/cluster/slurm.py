@@ -6,6 +6,7 @@ nearly over: the record's leases see to it that no run is lost or made twice, wh
 """
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -122,12 +123,25 @@ class SlurmEngine:
             raise EngineError(f"SLURM: {words[0]} does not answer within {_PATIENCE_S:g} s") from error
         said = done.stderr.strip()
         if done.returncode and not any(words in said for words in _NOT_THERE):
-            raise EngineError(f"SLURM: {words[0]}: {said or f'exit code {done.returncode}'}")
+            raise EngineError(
+                f"SLURM: {words[0]} must be able to do what is asked, got: {_sentence(said) or done.returncode}; "
+                "`sinfo` shows partitions and nodes, --sbatch=… passes any option"
+            )
         return done.stdout
 
 
 _THERE = (AgentState.PENDING, AgentState.RUNNING)
 _ORDER = {AgentState.RUNNING: 0, AgentState.PENDING: 1, AgentState.UNKNOWN: 2, AgentState.GONE: 3}
+
+
+def _sentence(said: str) -> str:
+    r"""Return what one of SLURM's commands complained of as one line, without its own name before each.
+
+    >>> _sentence("sbatch: error: invalid partition\nsbatch: fatal: no such job")
+    'invalid partition; no such job'
+    """
+    lines = [re.sub(r"^(\w+: )+(error|fatal): |^\w+: ", "", line).strip() for line in said.splitlines()]
+    return "; ".join(dict.fromkeys(filter(None, lines)))
 
 
 def _state(word: str) -> AgentState:

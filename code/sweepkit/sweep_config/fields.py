@@ -36,8 +36,13 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return `did you mean X?` for the nearest known word, or the list of known ones."""
-    return suggestion(word, known) or "known: " + ", ".join(known)
+    """Return `did you mean X?` for the nearest known word, or the list of known ones, each once.
+
+    >>> nearest("rate", ["lr", "batch", "lr"]), nearest("eta", [])
+    ('known: lr, batch', 'none is known here; leave it out')
+    """
+    listed = ", ".join(dict.fromkeys(known))
+    return suggestion(word, known) or (f"known: {listed}" if listed else "none is known here; leave it out")
 
 
 def reads_as_number(value: Any) -> bool:

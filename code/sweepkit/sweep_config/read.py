@@ -406,7 +406,9 @@ def _early_terminate(check: Checker, data: Mapping[str, Any], extensions: Extens
     rule = rule or extensions.early_terminate
     if rule is not None and "metric" not in data:
         place: KeyPath = ("early_terminate",) if "early_terminate" in data else ("sweepkit", "early_terminate")
-        check.refuse(place, "early_terminate needs a metric", hint="add metric: {name: …, goal: …}")
+        several = "leave it out: runs of a sweep with several metrics are not ended early"
+        hint = several if "metrics" in data else "add metric: {name: …, goal: …}"
+        check.refuse(place, "early_terminate needs a metric", hint=hint)
     return rule
 
 

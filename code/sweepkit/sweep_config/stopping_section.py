@@ -47,7 +47,7 @@ def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[
     if node == "auto" and "auto" in types:
         return EarlyTerminate(type="auto")
     if not isinstance(node, dict):
-        check.refuse(path, "must be a mapping with a type", got=node)
+        check.refuse(path, "must be a mapping with a type", got=node, hint=_mapping_hint(node, types))
         return None
     if "type" not in node:
         check.refuse(path, f"early_terminate needs a type: {', '.join(types)}", got=node)
@@ -70,6 +70,16 @@ def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[
     rule = EarlyTerminate(type=kind, **given)
     _check_together(check, node, path, rule, sound=sound)
     return rule
+
+
+def _mapping_hint(node: Any, types: tuple[str, ...]) -> str:
+    """Return what to write in place of a rule that is no mapping."""
+    if node == "auto":
+        return "put it under `sweepkit:`, W&B knows hyperband only"
+    if isinstance(node, str) and node in types and "type" not in STOPPING_KEYS[node]:
+        return f"write {{type: {node}}}"
+    word = ", or the word auto" if "auto" in types else ""
+    return f"write {{type: hyperband, min_iter: 3}}{word}"
 
 
 def _check_together(check: Checker, node: Mapping[str, Any], path: KeyPath, rule: EarlyTerminate, sound: bool) -> None:
