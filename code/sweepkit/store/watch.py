@@ -26,7 +26,7 @@ from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
-from sweepkit.store.cells import RUN_CELLS, mappings, summary_value, tails
+from sweepkit.store.cells import RUN_CELLS, mappings, moment_or_none, summary_value, tails
 from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
     connection_arguments,
@@ -116,7 +116,7 @@ class Watch(SqlStore):
                 changed=changed,
                 live=[_watched_attempt(attempt) for attempt in live],
                 now=float(row.now),
-                idle_since=None if live else connection.scalar(_IDLE_SINCE, key),
+                idle_since=None if live else _time_or_none(connection.scalar(_IDLE_SINCE, key)),
                 change=max(since, row.change),
                 ended=ended,
             )
@@ -159,17 +159,21 @@ def _in_columns(rows: Sequence[sa.Row[Any]]) -> EndedRuns:
     )
 
 
+def _time_or_none(value: Any) -> float | None:
+    """Return the newest of several times; None without one, and where a damaged cell is taken for it."""
+    try:
+        return moment_or_none(value)
+    except ValueError:
+        return None
+
+
 def _watched_attempt(row: sa.Row[Any]) -> WatchedAttempt:
+    cells, _ = records.attempt_cells(row)  # which are damaged `sweepkit db check` says
+    told = ("ordinal", "agent_id", "host", "pid", "device", "claimed_at", "started_at")
     return WatchedAttempt(
         run_id=row.run_id,
         attempt_id=row.attempt_id,
-        ordinal=row.ordinal,
-        agent_id=row.agent_id,
-        host=row.host,
-        pid=row.pid,
-        device=row.device,
-        claimed_at=row.claimed_at,
-        started_at=row.started_at,
+        **{column: cells[column] for column in told},
         expired=bool(row.expired),
         reports=row.reports,
         step=row.step,
