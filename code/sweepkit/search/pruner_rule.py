@@ -33,6 +33,7 @@ class PrunerRule:
     def __init__(self, pruner: "BasePruner", metric: Metric) -> None:
         self._pruner, self._metric = pruner, metric
         self._source: Sequence[RunView] | None = None
+        self._study: _Told | None = None
         self._seen = 0  # the change of the source up to which its runs have been told
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
@@ -49,14 +50,14 @@ class PrunerRule:
         changed: Sequence[RunView] | None = None
         if isinstance(runs, RunViews):
             changed, self._seen = runs.newer(self._seen if runs is self._source else 0)
-        if runs is self._source and changed is not None:
+        if runs is self._source and changed is not None and self._study is not None:
             newest = sorted([*(other for other in changed if other.number != run.number), run], key=_number)
             if all(map(self._study.tell, newest)):
                 return self._study
-        self._source, self._study = runs, _Told(self._metric)
+        self._source, self._study = runs, (told := _Told(self._metric))
         for one in sorted([run, *(other for other in runs if other.number != run.number)], key=_number):
-            self._study.tell(one)
-        return self._study
+            told.tell(one)
+        return told
 
 
 def _number(run: RunView) -> int:
