@@ -82,7 +82,10 @@ def test_expansion_of_aliases_is_bounded():
         parse("\n".join(lines))
 
 
-@pytest.mark.parametrize("values", ["[" + "x, " * 1800 + "x, ]]", "{" + "".join(f"k{i}: x, " for i in range(1800)) + "]"])
+LONG = ("[" + "x, " * 1800 + "x, ]]", "{" + "".join(f"k{place}: x, " for place in range(1800)) + "]")
+
+
+@pytest.mark.parametrize("values", LONG, ids=["list", "mapping"])
 def test_a_long_list_is_refused_without_reading_its_end(values, monkeypatch):
     monkeypatch.setattr("sweepkit.text.yaml._MAX_VALUES", 500)
     with pytest.raises(SpecError, match="at most 500 values"):  # and not the bracket
