@@ -82,6 +82,16 @@ def test_expansion_of_aliases_is_bounded():
         parse("\n".join(lines))
 
 
+LONG = ("[" + "x, " * 1800 + "x, ]]", "{" + "".join(f"k{place}: x, " for place in range(1800)) + "]")
+
+
+@pytest.mark.parametrize("values", LONG, ids=["list", "mapping"])
+def test_a_long_list_is_refused_without_reading_its_end(values, monkeypatch):
+    monkeypatch.setattr("sweepkit.text.yaml._MAX_VALUES", 500)
+    with pytest.raises(SpecError, match="at most 500 values"):  # and not the bracket
+        parse(f"a: {values}")
+
+
 @pytest.mark.parametrize("text", ["a: " + "[" * 101 + "]" * 101, "[" * 5000, "a: " + "{a: " * 3000])
 def test_depth_is_bounded(text):
     with pytest.raises(SpecError, match=WORDS["nesting-goes-deeper"]):

@@ -198,6 +198,29 @@ def test_other_damaged_cells_are_named_and_their_sweep_is_readable(sweep):
     ]
 
 
+@pytest.mark.parametrize("state", ["ended", "live"])
+def test_a_number_of_an_attempt_that_is_none_is_named_and_its_sweep_is_readable(tmp_path, state):
+    with open_store(tmp_path / "sweepkit.db") as store:
+        sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+        run = store.add_run(sweep, 0, {"x": 1})
+        claim = store.claim(sweep, agent_id="a", host="h", lease_s=60.0)
+        if state == "ended":
+            store.finish(claim, RunState.FINISHED, reason="exit code 0")
+        for column in ("ordinal", "pid", "claimed_at", "started_at", "ended_at", "lease_until"):
+            with store._session._writer.begin() as connection:
+                before = connection.exec_driver_sql(f"SELECT {column} FROM attempts").scalar()
+                connection.exec_driver_sql(f"UPDATE attempts SET {column} = 'x'")
+            (cell,) = store.damaged_cells()
+            assert (cell.table, cell.column) == ("attempts", column)
+            assert f"attempts.{column}" in store.attempts(claim.run.run_id)[0].reason
+            with open_watch(tmp_path / "sweepkit.db") as watch:
+                poll = watch.poll(sweep)
+                assert len(poll.live) == (state == "live") and isinstance(poll.idle_since, float | None)
+            with store._session._writer.begin() as connection:
+                connection.exec_driver_sql(f"UPDATE attempts SET {column} = ?", (before,))
+        assert run and store.damaged_cells() == []
+
+
 def test_a_damaged_pending_run_is_never_executed(tmp_path, storage):
     with open_store(storage()) as store:
         sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id

@@ -16,9 +16,9 @@ from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
-from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, lasted_s, packing_of
+from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, packing_of
 from sweepkit.model.runs import ENDED_WELL, OPEN, Decision, RunState, count_of
-from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
+from sweepkit.model.watched import WatchedAttempt
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
@@ -222,29 +222,6 @@ def total_of(spec: SweepSpec) -> int | None:
     return min(limits) if limits else None
 
 
-def snapshot_of(poll: PollResult, spec: SweepSpec) -> Snapshot:
-    """Return where a sweep stands by one reading of all its runs.
-
-    Args:
-        poll: The reading.
-        spec: Its YAML, read.
-    """
-    metric, metrics = metric_of(poll.sweep), metrics_of(poll.sweep)
-    seed, total = spec.extensions.seed_parameter, poll.sweep.meta.get("total")
-    return snapshot(
-        Watched(
-            sweep=poll.sweep,
-            metric=metric,
-            metrics=metrics,
-            total=total_of(spec) if total is None else total,
-            rows=[row_of(run, metric, metrics, seed_parameter=seed) for run in poll.changed],
-            live=poll.live,
-            now=poll.now,
-            idle_since=poll.idle_since,
-        )
-    )
-
-
 def metric_of(sweep: SweepRecord) -> Metric | None:
     """Return the metric that a record names; its target and imputations stand in the YAML only."""
     rule = str(sweep.meta.get("value") or BEST)
@@ -278,31 +255,6 @@ def row_of(
         values=(values_of(run, metrics) or ()) if metrics else (),
         configuration=configuration_key(run, seed_parameter),
     )
-
-
-def rows_in_short(ended: EndedRuns, goal: Goal) -> list[WatchedRun]:
-    """Return runs in short as `row_of` does where the best value counts, without their configurations."""
-    best = min if goal is Goal.MINIMIZE else max
-    values = [
-        best(history) if summary is None and math.isfinite(sum(history)) else _best_finite(history, summary, goal)
-        for history, summary in zip(ended.history, ended.summary, strict=True)
-    ]
-    newest = [history[-1] for history in ended.history]
-    times = zip(ended.outcome, ended.started_at, ended.ended_at, strict=True)
-    counts = zip(ended.outcome, ended.history, strict=True)
-    columns = (
-        *(ended.number, ended.run_id, ended.params, ended.state, ended.reason, ended.attempts, ended.failures),
-        *(values, newest, ended.started_at, ended.ended_at),
-        [lasted_s(outcome, started, end) for outcome, started, end in times],
-        [reports if isinstance(reports := outcome.get("reports"), int) else len(rows) for outcome, rows in counts],
-    )
-    return [WatchedRun(*cells) for cells in zip(*columns, strict=True)]
-
-
-def _best_finite(history: Sequence[float], summary: float | None, goal: Goal) -> float | None:
-    values = history if summary is None else (*history, summary)
-    finite = [value for value in values if math.isfinite(value)]
-    return goal.best(finite) if finite else None
 
 
 def _newest(run: RunRecord, metric: Metric | None) -> float | None:
@@ -560,8 +512,10 @@ def _left_alone(watched: Watched) -> str:
     left = _left(watched)
     if left == 0 and watched.rows:
         return ""
-    begun = [watched.sweep.created_at, *(max(row.begun_at, _end(row)) for row in watched.rows)]
-    idle_s = watched.now - max([*begun, *([] if watched.idle_since is None else [watched.idle_since])])
+    begun = [row.begun_at for row in watched.rows]
+    ends = [at for row in watched.rows if (at := row.ended_at) is not None]
+    last = [] if watched.idle_since is None else [watched.idle_since]
+    idle_s = watched.now - max([watched.sweep.created_at, *begun, *ends, *last])
     if idle_s <= IDLE_S:
         return ""
     how = watched.sweep.meta.get("restart", "start its sweep runner again, it continues")

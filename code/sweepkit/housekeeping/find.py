@@ -80,11 +80,18 @@ def opened(place: SweepPlace, named: str | None = None) -> "Iterator[tuple[Watch
         watch.close()
 
 
-def recorded(watch: "Watch", sweep: "SweepRecord", output_dir: Path) -> Recorded:
-    """Return a sweep as its record has it now."""
+def recorded(watch: "Watch", sweep: "SweepRecord", output_dir: Path, *, in_short: bool = False) -> Recorded:
+    """Return a sweep as its record has it now.
+
+    Args:
+        watch: The database.
+        sweep: Which one.
+        output_dir: The folder of its files.
+        in_short: Most of its runs stand in `poll.ended`, and are not among `runs` (see `Watch.poll`).
+    """
     from sweepkit.sweep_config.read import read_sweep_text
 
-    poll = watch.poll(sweep.sweep_id)
+    poll = watch.poll(sweep.sweep_id, in_short=in_short)
     if poll is None:
         raise SweepKitError(f"sweep {sweep.name}: must be in the database, got none: it was removed just now")
     spec = read_sweep_text(sweep.text, source=f"sweep {sweep.name}", default_name=sweep.family)

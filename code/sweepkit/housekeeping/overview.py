@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sweepkit.agents.control import noted
-from sweepkit.analysis.progress import snapshot_of
+from sweepkit.analysis.short_rows import best_counts, snapshot_of
 from sweepkit.housekeeping.find import Recorded, SweepPlace, opened, recorded
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
@@ -31,7 +31,7 @@ def listed(
     """
     with opened(place) as (watch, output_dir, _):
         sweeps = sorted(watch.sweeps(), key=lambda sweep: sweep.created_at, reverse=True)
-        found = [recorded(watch, sweep, output_dir) for sweep in sweeps]
+        found = [recorded(watch, sweep, output_dir, in_short=best_counts(sweep)) for sweep in sweeps]
     shown = [item for item in found if archived or not noted(item.sweep, "archived")]
     return [_plain(item, sizes) for item in shown if set(tags) <= set(tags_of(item))]
 
@@ -53,7 +53,7 @@ def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
         "note": note_of(found),
         "archived": bool(noted(found.sweep, "archived")),
         "created_at": found.sweep.created_at,
-        "runs": len(found.runs),
+        "runs": sum(item.counts.values()),
         "done": item.done,
         "total": item.total,
         "running": item.workers,

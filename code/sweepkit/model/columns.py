@@ -84,6 +84,7 @@ class RunViews(Sequence[RunView]):
         # When each run changed last, by place and in that order: what a column has not seen stands at the end.
         self._changed: OrderedDict[int, int] = OrderedDict()
         self._changes = 0
+        self._moved = -1  # the change after which runs got other places, and all of them count as changed
 
     def put(self, view: RunView) -> None:
         """Take in the newest view of a run."""
@@ -104,6 +105,7 @@ class RunViews(Sequence[RunView]):
             self._places = {item.number: place for place, item in enumerate(self._views)}
             self._columns.clear()
             self._changed.clear()
+            self._moved = self._changes
         place = self._places.setdefault(view.number, len(self._views) - 1)
         return place
 
@@ -123,6 +125,19 @@ class RunViews(Sequence[RunView]):
         self._columns[key] = column, self._changes
         self._forget()
         return column
+
+    def newer(self, seen: int) -> tuple[list[RunView], int]:
+        """Return the runs that changed after a change (0: all), and which change was the last.
+
+        >>> from sweepkit.model.runs import RunState
+        >>> runs = RunViews()
+        >>> for number in (1, 2, 1):
+        ...     runs.put(RunView(number=number, run_id="", params={}, state=RunState.RUNNING, history=()))
+        >>> [[run.number for run in runs.newer(seen)[0]] for seen in (0, 2, runs.newer(0)[1])]
+        [[1, 2], [1], []]
+        """
+        places = range(len(self._views)) if seen <= self._moved else self._since(seen)
+        return [self._views[place] for place in places], self._changes
 
     def _since(self, seen: int) -> list[int]:
         """Return the places of the runs that changed after a change."""

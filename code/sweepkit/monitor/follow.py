@@ -1,7 +1,6 @@
 """Follow one sweep from snapshot to snapshot: what changed is read, the rest is remembered."""
 
 import dataclasses
-import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -13,21 +12,18 @@ from sweepkit.analysis.progress import (
     metric_of,
     metrics_of,
     row_of,
-    rows_in_short,
     snapshot,
     total_of,
 )
+from sweepkit.analysis.short_rows import ShortRows, best_counts, rows_in_short
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
-from sweepkit.model.configurations import parameters_key
-from sweepkit.model.metric import BEST, Metric
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Decision, RunState
-from sweepkit.model.seeds import is_seed
 from sweepkit.model.watched import PollResult, WatchedAttempt
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.canvas import Line
@@ -63,11 +59,9 @@ class Follower:
         self._metrics: tuple[Metric, ...] = ()
         self._rule: StoppingRule | None = None
         self._total: int | None = None
-        self._rows: dict[int, WatchedRun] = {}
+        self._rows = ShortRows()
         self._views = RunViews()
         self._in_short = in_short
-        self._first_alike: dict[int, int] = {}
-        self._unkeyed: set[int] = set()  # rows in short that have no key of their configuration yet
         self.live: Sequence[WatchedAttempt] = ()
         self._sweep: SweepRecord | None = None
         self._last: Snapshot | None = None
@@ -91,20 +85,12 @@ class Follower:
         self._read_spec(found.sweep)
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in found.changed:
-            self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
-            if self._in_short:
-                self._unkeyed.discard(run.number)
-                self._find_alike(run.number, seed)
-            else:
+            row = row_of(run, self._metric, self._metrics, seed_parameter=seed)
+            self._rows.put(row, seed)
+            if not self._in_short:
                 self._views.put(view_of(run))
         if found.ended and self._metric is not None:
-            for row in rows_in_short(found.ended, self._metric.goal):
-                again = row.number in self._rows  # others may have got their key because of it
-                self._rows[row.number] = row
-                self._unkeyed.add(row.number)
-                self._find_alike(row.number, seed)
-                if again:
-                    self._give_key(row.number, seed)
+            self._rows.take(rows_in_short(found.ended, self._metric.goal), seed)
         self._since = found.change
         self.live, self._sweep = found.live, found.sweep
         self._last = snapshot(
@@ -113,7 +99,7 @@ class Follower:
                 metric=self._metric,
                 metrics=self._metrics,
                 total=self._total,
-                rows=list(self._rows.values()),
+                rows=self._rows.all(),
                 live=found.live,
                 now=found.now,
                 idle_since=found.idle_since,
@@ -128,38 +114,15 @@ class Follower:
         if found is None or not self._in_short:
             return found
         self._read_spec(found.sweep)
-        best_counts = self._metric is not None and not self._metrics and self._metric.value == BEST
-        if best_counts and not (self._rule is not None and found.live):  # a rule compares whole runs
+        if best_counts(found.sweep) and not (self._rule is not None and found.live):  # a rule compares whole runs
             return found
         self._in_short, self._since = False, 0
-        self._rows.clear()
+        self._rows = ShortRows()
         return self._source.poll(self._sweep_id)
-
-    def _find_alike(self, number: int, seed_parameter: str | None) -> None:
-        """Give a run the key of its configuration, if another one may be of the same: few are, and a key costs most.
-
-        Runs of one configuration have the same parameters but for seeds, so the same hash of them.
-        """
-        row = self._rows[number]
-        try:
-            alike = hash(frozenset(row.params.items()))
-        except TypeError:  # nested ones, lists
-            alike = 0
-        first = self._first_alike.setdefault(alike, number)
-        if first == number and alike and not _may_differ(tuple(row.params), seed_parameter):
-            return
-        for place in {first, number}:
-            self._give_key(place, seed_parameter)
-
-    def _give_key(self, number: int, seed_parameter: str | None) -> None:
-        if number in self._unkeyed:  # a whole one without a key is a configuration of its own
-            self._unkeyed.discard(number)
-            row = self._rows[number]
-            self._rows[number] = row._replace(configuration=parameters_key(row.params, seed_parameter))
 
     def newest(self, most: int, others: Collection[int] = ()) -> list[WatchedRun]:
         """Return the newest runs that reported something, those that run last, and others of these numbers."""
-        rows = [row for row in self._rows.values() if row.newest is not None]
+        rows = [row for row in self._rows.all() if row.newest is not None]
         rows.sort(key=lambda row: (row.state is RunState.RUNNING, row.number))
         return [*(row for row in rows[:-most] if row.number in others), *rows[-most:]]
 
@@ -191,6 +154,8 @@ class Follower:
             # Of folds by themselves a snapshot knows nothing, and their means so far would give another verdict.
             wanted = self.spec.early_terminate or self.spec.extensions.early_terminate
             if self.spec.metric is not None and wanted and self.spec.instance_names is None:
+                from sweepkit.stopping.make import make_rule  # few sweeps have one
+
                 self._rule = make_rule(self.spec, study=sweep.name)
             self._total = total_of(self.spec) if self._total is None else self._total
         except SweepKitError:  # W&B, or another sweepkit, takes what we do not: then no margin and no total is known
@@ -206,9 +171,3 @@ class Follower:
             for view in self._views
             if view.run_id in running and view.history
         }
-
-
-@functools.lru_cache(maxsize=4096)
-def _may_differ(names: tuple[str, ...], seed_parameter: str | None) -> bool:
-    """Return whether two runs with parameters of these names may differ and be of one configuration."""
-    return not names or any(is_seed(name, seed_parameter) for name in names)

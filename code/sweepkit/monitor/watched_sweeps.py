@@ -121,6 +121,8 @@ def _without_collector() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():  # what was read first is most of it, and is not searched later, either
+            gc.freeze()
         gc.enable()
 
 

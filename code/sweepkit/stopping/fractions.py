@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from statistics import median
 from typing import Any
 
-from sweepkit.model.columns import RunViews
+from sweepkit.model.columns import RunViews, column_of
+from sweepkit.model.course import Course, course_of
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.base import StoppingRule
 
@@ -62,22 +62,27 @@ class EqualFractions:
     def __init__(self, rule: StoppingRule, path: tuple[str, ...]) -> None:
         self._rule, self._path = rule, path
         self._scale = _Scale(0.0, 1, 1)
-        # What was made of each run, by number: of the same view the same.
-        self._seen: dict[int, RunView] = {}
+        self._source: Sequence[RunView] = ()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew: nothing that was spread counts any more."""
+        self._seen = 0  # the change of the source up to which all runs are among the spread ones
+        self._courses: dict[int, tuple[Course, Course]] = {}  # by number: what a run reported, and that spread
         self._spread = RunViews()
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
-        """Judge `run` after its newest report."""
+        """Judge `run` after its newest report; `RunViews` cost what they gained, other sequences all of them."""
         name = ".".join(self._path)
         scale = self._scale_of(runs)
         if scale is None:
             return Decision(stop=False, reason=f"{name} differs among runs: judged once one has finished")
-        if scale != self._scale:
-            self._scale, self._seen, self._spread = scale, {}, RunViews()
-        for other in runs:
-            if self._seen.get(other.number) is not other:
-                self._seen[other.number] = other
-                self._spread.put(self._shown(other))
+        if scale != self._scale or runs is not self._source or not isinstance(runs, RunViews):
+            self._scale, self._source = scale, runs
+            self._forget()
+        changed, self._seen = runs.newer(self._seen) if isinstance(runs, RunViews) else (runs, 0)
+        for other in changed:
+            self._spread.put(self._shown(other))
         whole = self._shown(run)
         decision = self._asked(whole, self._places(run, len(run.history) - 1))
         return replace(decision, reason=f"{decision.reason}; at equal fractions of {name}, of {scale.longest} reports")
@@ -93,17 +98,19 @@ class EqualFractions:
 
     def _scale_of(self, runs: Sequence[RunView]) -> _Scale | None:
         """Return how histories are spread; None before a run has finished."""
-        lengths = [length for run in runs if (length := _length(run.params, self._path))]
-        each = [
-            len(run.history) / length
-            for run in runs
-            if run.state is RunState.FINISHED and run.history and (length := _length(run.params, self._path))
-        ]
+        each = column_of(runs, ("reports for each unit", self._path), self._reports_each).values
         if not each:
             return None
-        unit = median(each)
-        longest, shortest = (max(1, round(unit * length)) for length in (max(lengths), min(lengths)))
+        lengths = column_of(runs, ("length", self._path), lambda run: _length(run.params, self._path)).values
+        middle = len(each) // 2
+        unit = each[middle] if len(each) % 2 else (each[middle - 1] + each[middle]) / 2
+        longest, shortest = (max(1, round(unit * length)) for length in (lengths[-1], lengths[0]))
         return _Scale(unit, longest, shortest)
+
+    def _reports_each(self, run: RunView) -> float | None:
+        """Return how many reports a finished run made for each unit of its length."""
+        length = _length(run.params, self._path) if run.state is RunState.FINISHED and run.history else None
+        return len(run.history) / length if length else None
 
     def _whole(self, run: RunView) -> int:
         """Return how many reports a run is to make."""
@@ -116,21 +123,24 @@ class EqualFractions:
 
     def _shown(self, run: RunView) -> RunView:
         """Return a run as if it were as long as the longest."""
-        history, apart = run.history, self._whole(run) / self._scale.longest
-        spread = [
-            _between(history, max(place, self._scale.first) * apart)
-            for place in range(1, self._places(run, len(history)) + 1)
-        ]
-        return replace(run, history=tuple(spread))
+        history, places = course_of(run.history), self._places(run, len(run.history))
+        if places < self._scale.first:  # not judged yet, and of what it has so far the newest counts
+            return replace(run, history=(history[-1],) * places if places else ())
+        before, spread = self._courses.get(run.number, (Course(), Course()))
+        if not history.goes_on(before):
+            spread = Course()
+        values = [self._at(history, place, run) for place in range(len(spread) + 1, places + 1)]
+        spread = spread.extended(values) if values else spread
+        self._courses[run.number] = history, spread
+        return replace(run, history=spread)
 
-
-def _between(history: Sequence[float], report: float) -> float:
-    """Return the value at a report, from 1, that need not be whole; before the first and after the last as there."""
-    below = min(max(int(report), 1), len(history))
-    part = min(max(report - below, 0.0), 1.0)
-    if part == 0.0 or below == len(history):
-        return history[below - 1]
-    return history[below - 1] * (1 - part) + history[below] * part
+    def _at(self, history: Sequence[float], place: int, run: RunView) -> float:
+        """Return the value at a place of the longest run's scale, which the history reaches."""
+        below, rest = divmod(max(place, self._scale.first) * self._whole(run), self._scale.longest)
+        if rest == 0 or below == 0:
+            return history[max(below, 1) - 1]
+        part = rest / self._scale.longest
+        return history[below - 1] * (1 - part) + history[below] * part
 
 
 def _length(params: Mapping[str, Any], path: tuple[str, ...]) -> float | None:

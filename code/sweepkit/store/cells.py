@@ -81,6 +81,11 @@ def whole(value: Any) -> int:
     return value
 
 
+def whole_or_none(value: Any) -> int | None:
+    """Return a whole number that need not be known. Raises as `whole`."""
+    return None if value is None else whole(value)
+
+
 def words(value: Any) -> str:
     """Return a text. Raises ValueError for anything else."""
     if type(value) is not str:
@@ -119,7 +124,20 @@ SWEEP_CELLS: Mapping[str, _Read] = {
     "reason": words,
     "created_at": moment,
 }
-ATTEMPT_CELLS: Mapping[str, _Read] = {"state": AttemptState, "outcome": mapping}
+ATTEMPT_CELLS: Mapping[str, _Read] = {
+    "state": AttemptState,
+    "outcome": mapping,
+    "ordinal": whole,
+    "reason": words,
+    "agent_id": words,
+    "host": words,
+    "pid": whole_or_none,
+    "device": words,
+    "claimed_at": moment,
+    "started_at": moment_or_none,
+    "ended_at": moment_or_none,
+    "lease_until": moment,
+}
 _TOGETHER: Mapping[_Read, _Read] = {mapping: mappings, tail_values: tails}
 _AT_ONCE = 1_000  # rows of which a damaged one is looked for among all of them
 _DAMAGED = (ValueError, TypeError, OverflowError, RecursionError)

@@ -258,20 +258,32 @@ def _set_aside(row: Any, older_history: str) -> tuple[dict[str, Any], str]:
 
 def attempt_record(row: Any) -> AttemptRecord:
     """Return a row of `attempts` as a value, without its token; a damaged cell stands in its reason."""
+    cells, damaged = attempt_cells(row)
+    reason = "; ".join(filter(None, [cells.pop("reason"), *map(str, damaged)]))
+    return AttemptRecord(attempt_id=row.attempt_id, reason=reason, **cells)
+
+
+_NO_ATTEMPT: Mapping[str, Any] = {  # in the place of what cannot be read
+    "state": AttemptState.DONE,
+    "outcome": {},
+    "ordinal": 0,
+    "reason": "",
+    "agent_id": "",
+    "host": "",
+    "pid": None,
+    "device": "",
+    "claimed_at": 0.0,
+    "started_at": None,
+    "ended_at": None,
+    "lease_until": 0.0,
+}
+
+
+def attempt_cells(row: Any) -> tuple[dict[str, Any], list[DamagedCell]]:
+    """Return the cells of a row of `attempts`, and which of them are damaged."""
     damaged = damaged_in(row, "attempts", "attempt_id", ATTEMPT_CELLS)
     unread = {cell.column for cell in damaged}
-    return AttemptRecord(
-        attempt_id=row.attempt_id,
-        ordinal=row.ordinal,
-        state=AttemptState.DONE if "state" in unread else AttemptState(row.state),
-        reason="; ".join([row.reason, *map(str, damaged)]) if damaged else row.reason,
-        agent_id=row.agent_id,
-        host=row.host,
-        pid=row.pid,
-        device=row.device,
-        claimed_at=row.claimed_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        lease_until=row.lease_until,
-        outcome={} if "outcome" in unread else load(row.outcome),
-    )
+    return {
+        column: _NO_ATTEMPT[column] if column in unread else read(getattr(row, column))
+        for column, read in ATTEMPT_CELLS.items()
+    }, damaged

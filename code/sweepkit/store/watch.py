@@ -8,7 +8,7 @@ writer that comes later is seen at the next poll.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 from sweepkit.errors import StoreError
-from sweepkit.model.records import VALUE_FACT
-from sweepkit.model.runs import ENDED_WELL
+from sweepkit.model.records import VALUE_FACT, RunRecord
+from sweepkit.model.runs import ENDED_WELL, OPEN
 from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
-from sweepkit.store.cells import RUN_CELLS, mappings, summary_value, tails
+from sweepkit.store.cells import RUN_CELLS, mappings, moment_or_none, summary_value, tails
 from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
     connection_arguments,
@@ -58,7 +58,14 @@ _LIVE = (
     )
     .order_by(RUNS.c.number)
 )
-_IDLE_SINCE = sa.select(sa.func.max(ATTEMPTS.c.ended_at)).where(ATTEMPTS.c.sweep_id == sa.bindparam("b_sweep"))
+# The last attempt of a run that is done ended with it: only those of the others, few by an index, are looked at.
+_idle_ends = sa.union_all(
+    sa.select(sa.func.max(RUNS.c.ended_at).label("ended_at")).where(RUNS.c.sweep_id == sa.bindparam("b_sweep")),
+    sa.select(sa.func.max(ATTEMPTS.c.ended_at))
+    .join(RUNS, RUNS.c.run_id == ATTEMPTS.c.run_id)
+    .where(RUNS.c.sweep_id == sa.bindparam("b_sweep"), RUNS.c.state.in_(OPEN)),
+).subquery()
+_IDLE_SINCE = sa.select(sa.func.max(_idle_ends.c.ended_at))
 
 # Runs that need no look at anything but these columns: neither do they say themselves what their value is, nor is their
 # configuration one that the engine numbered, nor is a part of their history elsewhere.
@@ -76,6 +83,9 @@ _PLAIN = {name: RUN_CELLS[name] for name in ("number", "reason", "attempts", "fa
 _WELL = {state.value: state for state in ENDED_WELL}
 _ENDED = sa.select(*(RUNS.c[name] for name in _SHORT)).where(
     RUNS.c.sweep_id == sa.bindparam("b_sweep"), RUNS.c.change > sa.bindparam("b_since"), _in_short
+)
+_CHANGED = sa.select(sa.func.count()).where(  # by its index: a tenth of a look at the rows
+    RUNS.c.sweep_id == sa.bindparam("b_sweep"), RUNS.c.change > sa.bindparam("b_since")
 )
 _OTHERS = q.RUNS_SINCE.where(sa.not_(_in_short))
 
@@ -99,32 +109,36 @@ class Watch(SqlStore):
             row = connection.execute(_SWEEP, key).first()
             if row is None:
                 return None
-            ended, others = None, _OTHERS if in_short else q.RUNS_SINCE
-            if in_short and (rows := connection.execute(_ENDED, {**key, "b_since": since}).all()):
-                try:
-                    ended = _in_columns(rows)
-                except (
-                    ValueError,
-                    TypeError,
-                    OverflowError,
-                    RecursionError,
-                ):  # a cell is damaged: which, is said below
-                    others = q.RUNS_SINCE
-            changed = connection.execute(others, {**key, "b_since": since}).all()
+            ended, changed = _changed(connection, {**key, "b_since": since}, in_short=in_short)
             live = connection.execute(_LIVE, key).all()
             return PollResult(
                 sweep=records.sweep_record(row),
-                changed=[
-                    writes.with_history(connection, run) if run.n_chunks else records.run_record(run) for run in changed
-                ],
+                changed=changed,
                 live=[_watched_attempt(attempt) for attempt in live],
                 now=float(row.now),
-                idle_since=None if live else connection.scalar(_IDLE_SINCE, key),
+                idle_since=None if live else _time_or_none(connection.scalar(_IDLE_SINCE, key)),
                 change=max(since, row.change),
                 ended=ended,
             )
 
         return self._session.read(work)
+
+
+def _changed(
+    connection: sa.Connection, key: Mapping[str, Any], *, in_short: bool
+) -> tuple[EndedRuns | None, list[RunRecord]]:
+    """Return the runs that changed: in short those that can be had so, where they are wanted so, and the others."""
+    ended, others = None, _OTHERS if in_short else q.RUNS_SINCE
+    if in_short and (rows := connection.execute(_ENDED, key).all()):
+        try:
+            ended = _in_columns(rows)
+        except (ValueError, TypeError, OverflowError, RecursionError):  # a cell is damaged: which, is said below
+            others = q.RUNS_SINCE
+        else:
+            if connection.scalar(_CHANGED, key) == len(rows):
+                return ended, []
+    runs = connection.execute(others, key).all()
+    return ended, [writes.with_history(connection, run) if run.n_chunks else records.run_record(run) for run in runs]
 
 
 def _in_columns(rows: Sequence[sa.Row[Any]]) -> EndedRuns:
@@ -145,17 +159,21 @@ def _in_columns(rows: Sequence[sa.Row[Any]]) -> EndedRuns:
     )
 
 
+def _time_or_none(value: Any) -> float | None:
+    """Return the newest of several times; None without one, and where a damaged cell is taken for it."""
+    try:
+        return moment_or_none(value)
+    except ValueError:
+        return None
+
+
 def _watched_attempt(row: sa.Row[Any]) -> WatchedAttempt:
+    cells, _ = records.attempt_cells(row)  # which are damaged `sweepkit db check` says
+    told = ("ordinal", "agent_id", "host", "pid", "device", "claimed_at", "started_at")
     return WatchedAttempt(
         run_id=row.run_id,
         attempt_id=row.attempt_id,
-        ordinal=row.ordinal,
-        agent_id=row.agent_id,
-        host=row.host,
-        pid=row.pid,
-        device=row.device,
-        claimed_at=row.claimed_at,
-        started_at=row.started_at,
+        **{column: cells[column] for column in told},
         expired=bool(row.expired),
         reports=row.reports,
         step=row.step,
