@@ -37,7 +37,7 @@ from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 
 RUNS, WORKERS = 50, 4
-ENGINES = ("random", "tpe")
+ENGINES = ("random", "tpe", "bayes")  # bayes: what the method takes unless a sampler is named
 NONE = "none (the divergence guard alone)"
 RULES: dict[str, dict[str, Any] | None] = {
     NONE: None,
@@ -83,7 +83,7 @@ def specification(rule: dict[str, Any] | None, engine: str) -> Any:
     """Return a sweep with a rule, over a unit cube."""
     import yaml
 
-    ours: dict[str, Any] = {"seed": 0} | ({"sampler": engine} if engine != "random" else {})
+    ours: dict[str, Any] = {"seed": 0} | ({"sampler": engine} if engine == "tpe" else {})
     if rule is not None:
         ours["early_terminate"] = rule
     names = {f"x{place}": {"min": 0.0, "max": 1.0} for place in range(8)}
