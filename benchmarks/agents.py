@@ -21,7 +21,7 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -275,8 +275,8 @@ def database_cpu(server: ProjectPostgres) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measure(server: ProjectPostgres, url: str, agents: int, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return what was measured with so many agents, phase by phase."""
+def measure(server: ProjectPostgres, url: str, agents: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield what was measured with so many agents, phase by phase."""
     context = multiprocessing.get_context("spawn")
     processes = min(PROCESSES, agents)
     start, phase, answers = context.Barrier(processes + 1), context.Barrier(processes + 1), context.Queue()
@@ -284,20 +284,17 @@ def measure(server: ProjectPostgres, url: str, agents: int, options: argparse.Na
     workers = [context.Process(target=_agents, args=(url, share, start, phase, answers, options)) for share in shares]
     for worker in workers:
         worker.start()
-    rows = []
     for name in ("open", "join", "paced", "hurried"):
         if name != "open":
             start.wait()
         cpu, began = database_cpu(server), time.monotonic()
         told = [answers.get(timeout=900) for _ in workers]
         wall_s = time.monotonic() - began
-        rows.append(_row(name, agents, told, wall_s, database_cpu(server) - cpu))
-        print(rows[-1], flush=True)
+        yield _row(name, agents, told, wall_s, database_cpu(server) - cpu)
         if name != "open":
             phase.wait()
     for worker in workers:
         worker.join()
-    return rows
 
 
 def _row(name: str, agents: int, told: list[Any], wall_s: float, cpu_s: float) -> dict[str, Any]:
@@ -330,22 +327,7 @@ def report(rows: list[dict[str, Any]], facts: dict[str, Any], options: argparse.
     """Return the tables."""
     sizes = list(dict.fromkeys(row["agents"] for row in rows))
     of = {(row["phase"], row["agents"]): row for row in rows}
-    lines = []
-    for size in sizes:
-        there, join, paced, hurried = (of[name, size] for name in ("open", "join", "paced", "hurried"))
-        runs = hurried["calls"].get("finish", 0)
-        lines.append(
-            [
-                f"{size:,}",
-                f"{there['there']:,}",
-                f"{join['wall_s']:.1f}",
-                f"{sum(join['races']) / max(1, size):.1f}",
-                f"{paced['database_cpu_s'] / paced['wall_s']:.2f}",
-                *(_pair(paced, call) for call in ("claim", "report", "control")),
-                f"{runs / hurried['wall_s']:.1f}",
-                f"{1_000 * hurried['database_cpu_s'] / max(1, runs):.0f}",
-            ]
-        )
+    lines = [_line(size, of) for size in sizes]
     header = [
         "agents",
         "connected",
@@ -373,8 +355,24 @@ def report(rows: list[dict[str, Any]], facts: dict[str, Any], options: argparse.
     )
 
 
-def _pair(row: dict[str, Any], call: str) -> str:
-    if call not in row["median_s"]:
+def _line(agents: int, of: dict[tuple[str, int], dict[str, Any]]) -> list[str]:
+    """Return the cells of a number of agents; of a phase that did not end before the script was ended, dashes."""
+    there, join, paced, hurried = (of.get((name, agents)) for name in ("open", "join", "paced", "hurried"))
+    runs = hurried["calls"].get("finish", 0) if hurried else 0
+    return [
+        f"{agents:,}",
+        f"{there['there']:,}" if there else "–",
+        f"{join['wall_s']:.1f}" if join else "–",
+        f"{sum(join['races']) / max(1, agents):.1f}" if join else "–",
+        f"{paced['database_cpu_s'] / paced['wall_s']:.2f}" if paced else "–",
+        *(_pair(paced, call) for call in ("claim", "report", "control")),
+        f"{runs / hurried['wall_s']:.1f}" if hurried else "–",
+        f"{1_000 * hurried['database_cpu_s'] / max(1, runs):.0f}" if hurried else "–",
+    ]
+
+
+def _pair(row: dict[str, Any] | None, call: str) -> str:
+    if row is None or call not in row["median_s"]:
         return "–"
     return f"{1_000 * row['median_s'][call]:.0f} / {1_000 * row['p99_s'][call]:.0f}"
 
@@ -397,12 +395,18 @@ def main(argv: list[str] | None = None) -> int:
         try:
             fill(url, options.recorded)
             for agents in options.agents:
-                rows += measure(server, url, agents, options)
+                for row in measure(server, url, agents, options):
+                    print(row, flush=True)
+                    rows.append(row)
+                    _keep(rows, facts, others, options)  # what was measured stands there if the rest is cut off
         finally:
             server.stop()
+    return 0
+
+
+def _keep(rows: list[dict[str, Any]], facts: dict[str, Any], others: Others, options: argparse.Namespace) -> None:
     others.finish(facts)
     save(options.output, "agents", text=report(rows, facts, options), data={"machine": facts, "rows": rows})
-    return 0
 
 
 if __name__ == "__main__":
