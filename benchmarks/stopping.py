@@ -103,7 +103,9 @@ class Proposer:
         """Return a row that was not run yet."""
         if self._engine is None:
             return int(self._order.pop(0))
-        asked: Any = self._engine.ask(list(views))
+        for view in views:
+            self._engine.tell(view)
+        asked: Any = self._engine.ask(len(views))
         wanted = np.array([asked.params[f"x{place}"] for place in range(self._points.shape[1])])
         row = min(self._order, key=lambda left: float(((self._points[left] - wanted) ** 2).sum()))
         self._order.remove(row)
