@@ -5,14 +5,13 @@ test_cluster_slurm.py run this file: two nodes with 2 cores each, of one GPU (Ra
 """
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngine
 from waiting import wait_until
 
-from sweepkit.cluster.engine import AgentJob, AgentState, EngineError
+from sweepkit.cluster.engine import AgentState, EngineError
 from sweepkit.cluster.processes import ProcessEngine
 
 REAL = os.environ.get("CLUSTER_ENGINE", "")
@@ -42,20 +41,6 @@ def make(name, tmp_path):
 
         return SlurmEngine()
     return ProcessEngine(tmp_path / "agents") if name == "processes" else FakeEngine()
-
-
-@pytest.fixture
-def job(tmp_path):
-    def make(number=0, program="import time; time.sleep(600)", **options):
-        return AgentJob(
-            name=f"sweepkit-s-{number}",
-            argv=(sys.executable, "-c", program),
-            log=tmp_path / f"agent-{number}.log",
-            cwd=tmp_path,
-            **options,
-        )
-
-    return make
 
 
 def state(engine, number=0):

@@ -8,23 +8,9 @@ import sys
 import pytest
 from fake_engine import FakeEngine
 
-from sweepkit.cluster.engine import AgentJob, AgentState
+from sweepkit.cluster.engine import AgentState
 from sweepkit.cluster.fleet import Fleet
 from sweepkit.cluster.processes import ProcessEngine
-
-
-@pytest.fixture
-def job(tmp_path):
-    def make(number=0, program="import time; time.sleep(600)", **options):
-        return AgentJob(
-            name=f"sweepkit-s-{number}",
-            argv=(sys.executable, "-c", program),
-            log=tmp_path / f"agent-{number}.log",
-            cwd=tmp_path,
-            **options,
-        )
-
-    return make
 
 
 def test_a_process_that_has_the_number_of_an_agent_is_not_it(tmp_path, job):
