@@ -1,4 +1,4 @@
-"""How often the interval behind a hold-out score holds the score on endlessly many new examples .
+"""How often the interval behind a hold-out score holds the score on endlessly many new examples.
 
     python benchmarks/holdout.py [--repetitions 2000]      half a minute; `confirm.py` has the same table
 

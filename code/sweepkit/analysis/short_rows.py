@@ -16,7 +16,7 @@ from sweepkit.analysis.progress import (
     total_of,
 )
 from sweepkit.model.configurations import parameters_key
-from sweepkit.model.metric import BEST, Goal
+from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.records import SweepRecord, lasted_s
 from sweepkit.model.seeds import is_seed
 from sweepkit.model.watched import EndedRuns, PollResult
@@ -45,14 +45,30 @@ class ShortRows:
         """Return the rows."""
         return list(self._rows.values())
 
-    def put(self, row: WatchedRun, seed_parameter: str | None) -> None:
+    def read(
+        self, poll: PollResult, metric: Metric | None, metrics: Sequence[Metric], seed_parameter: str | None
+    ) -> None:
+        """Take in what changed by a reading: whole runs, and those in short.
+
+        Args:
+            poll: The reading; some of its runs in short, if at all, only where `best_counts`.
+            metric: The sweep's, None without one.
+            metrics: Several objectives, () without.
+            seed_parameter: The parameter that is a seed, None without one.
+        """
+        for run in poll.changed:
+            self._put(row_of(run, metric, metrics, seed_parameter=seed_parameter), seed_parameter)
+        if poll.ended and metric is not None:
+            self._take(_rows_in_short(poll.ended, metric.goal), seed_parameter)
+
+    def _put(self, row: WatchedRun, seed_parameter: str | None) -> None:
         """Take in the row of a whole run, whose key is known."""
         self._rows[row.number] = row
         self._unkeyed.discard(row.number)
         self._find_alike([row], seed_parameter)
 
-    def take(self, rows: Sequence[WatchedRun], seed_parameter: str | None) -> None:
-        """Take in rows without a key (`rows_in_short`)."""
+    def _take(self, rows: Sequence[WatchedRun], seed_parameter: str | None) -> None:
+        """Take in rows without a key (`_rows_in_short`)."""
         by_number = {row.number: row for row in rows}
         again = self._rows.keys() & by_number.keys()  # others may have got their key because of it
         self._rows.update(by_number)
@@ -94,12 +110,9 @@ def snapshot_of(poll: PollResult, spec: SweepSpec) -> Snapshot:
         spec: Its YAML, read.
     """
     metric, metrics = metric_of(poll.sweep), metrics_of(poll.sweep)
-    seed, total = spec.extensions.seed_parameter, poll.sweep.meta.get("total")
+    total = poll.sweep.meta.get("total")
     rows = ShortRows()
-    for run in poll.changed:
-        rows.put(row_of(run, metric, metrics, seed_parameter=seed), seed)
-    if poll.ended and metric is not None:
-        rows.take(rows_in_short(poll.ended, metric.goal), seed)
+    rows.read(poll, metric, metrics, spec.extensions.seed_parameter)
     return snapshot(
         Watched(
             sweep=poll.sweep,
@@ -114,7 +127,7 @@ def snapshot_of(poll: PollResult, spec: SweepSpec) -> Snapshot:
     )
 
 
-def rows_in_short(ended: EndedRuns, goal: Goal) -> list[WatchedRun]:
+def _rows_in_short(ended: EndedRuns, goal: Goal) -> list[WatchedRun]:
     """Return runs in short as `row_of` does where the best value counts, without their configurations."""
     best = min if goal is Goal.MINIMIZE else max
     values = [

@@ -11,11 +11,10 @@ from sweepkit.analysis.progress import (
     WatchedRun,
     metric_of,
     metrics_of,
-    row_of,
     snapshot,
     total_of,
 )
-from sweepkit.analysis.short_rows import ShortRows, best_counts, rows_in_short
+from sweepkit.analysis.short_rows import ShortRows, best_counts
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
 from sweepkit.model.metric import Metric
@@ -84,13 +83,9 @@ class Follower:
             return dataclasses.replace(self._last, now=found.now)  # of all sweeps of a record most have ended
         self._read_spec(found.sweep)
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
-        for run in found.changed:
-            row = row_of(run, self._metric, self._metrics, seed_parameter=seed)
-            self._rows.put(row, seed)
-            if not self._in_short:
-                self._views.put(view_of(run))
-        if found.ended and self._metric is not None:
-            self._rows.take(rows_in_short(found.ended, self._metric.goal), seed)
+        self._rows.read(found, self._metric, self._metrics, seed)
+        for run in () if self._in_short else found.changed:
+            self._views.put(view_of(run))
         self._since = found.change
         self.live, self._sweep = found.live, found.sweep
         self._last = snapshot(

@@ -93,6 +93,7 @@ def words(value: Any) -> str:
     return value
 
 
+UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)  # what reading a damaged cell raises
 _YEARS = -6e10, 2e11  # the years 69 and 8307, in seconds since 1970
 _Read = Callable[[Any], Any]
 RUN_CELLS: Mapping[str, _Read] = {
@@ -140,7 +141,6 @@ ATTEMPT_CELLS: Mapping[str, _Read] = {
 }
 _TOGETHER: Mapping[_Read, _Read] = {mapping: mappings, tail_values: tails}
 _AT_ONCE = 1_000  # rows of which a damaged one is looked for among all of them
-_DAMAGED = (ValueError, TypeError, OverflowError, RecursionError)
 _TABLES: tuple[tuple[sa.Table, str, Mapping[str, _Read]], ...] = (
     (SWEEPS, "sweep_id", SWEEP_CELLS),
     (RUNS, "run_id", RUN_CELLS),
@@ -175,7 +175,7 @@ def damaged_in(row: Any, table: str, key: str, cells: Mapping[str, _Read]) -> li
     for column, read in cells.items():
         try:
             read(getattr(row, column))
-        except _DAMAGED as error:
+        except UNREADABLE as error:
             what = " ".join(str(error).split())[:120]
             found.append(DamagedCell(table=table, row=str(getattr(row, key)), column=column, what=what))
     return found
@@ -201,6 +201,6 @@ def _all_whole(rows: Sequence[Any], cells: Mapping[str, _Read]) -> bool:
             else:
                 for cell in set(column):
                     read(cell)
-    except _DAMAGED:
+    except UNREADABLE:
         return False
     return True

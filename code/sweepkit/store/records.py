@@ -16,6 +16,7 @@ from sweepkit.store.cells import (
     ATTEMPT_CELLS,
     RUN_CELLS,
     SWEEP_CELLS,
+    UNREADABLE,
     DamagedCell,
     damaged_in,
     load,
@@ -217,7 +218,7 @@ def run_record(row: Any, older_history: str = "") -> RunRecord:
             "change": whole(row.change),
         }
         reason = words(row.reason)
-    except (ValueError, TypeError, OverflowError, RecursionError):
+    except UNREADABLE:
         cells, reason = _set_aside(row, older_history)
     return RunRecord(
         run_id=row.run_id,

@@ -26,7 +26,7 @@ from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
-from sweepkit.store.cells import RUN_CELLS, mappings, moment_or_none, summary_value, tails
+from sweepkit.store.cells import RUN_CELLS, UNREADABLE, mappings, moment_or_none, summary_value, tails
 from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
     connection_arguments,
@@ -132,7 +132,7 @@ def _changed(
     if in_short and (rows := connection.execute(_ENDED, key).all()):
         try:
             ended = _in_columns(rows)
-        except (ValueError, TypeError, OverflowError, RecursionError):  # a cell is damaged: which, is said below
+        except UNREADABLE:  # a cell is damaged: which, is said below
             others = q.RUNS_SINCE
         else:
             if connection.scalar(_CHANGED, key) == len(rows):
