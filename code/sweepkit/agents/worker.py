@@ -327,7 +327,7 @@ class Execution:
             self.unsent_start = None
         if self.unsent_suggestions or self.unsent_audit or self.unsent_value:
             suggested = {name: item["value"] for name, item in self.suggested.items()}
-            noted = {"suggestions": self.suggested} if self.suggested else {}
+            noted: dict[str, Any] = {"suggestions": self.suggested} if self.suggested else {}
             noted |= {AUDIT: dict(self.audit)} if self.audit else {}
             noted |= self.said_of_value
             params = suggested if self.suggested else self.attempt.run.params

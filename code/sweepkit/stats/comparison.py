@@ -311,12 +311,12 @@ def _decide(pairs: Sequence[Pair], settings: ComparisonSettings, method: Decidin
     level, decided = 1 - settings.alpha / max(1, tests), []
     for index, pair in enumerate(pairs):
         pair = replace(pair, p_holm=corrected[index], welch_holm=by_welch[index], p_equal=apart[index], level=level)
-        if pair.estimate is not None:
+        if (estimate := pair.estimate) is not None:
             weaker = _Weaker(bold=bold[index], borne=borne[index], near=near[index])
             pair = replace(pair, kind=_kind(pair, settings, method, weaker))
             pair = replace(pair, noise=_noise_to_overcome(pair, settings))
             alpha = settings.alpha / tests
-            seen = detectable(pair.estimate.error, pair.estimate.df, alpha=alpha, wanted=settings.power)
+            seen = detectable(estimate.error, estimate.df, alpha=alpha, wanted=settings.power)
             least, most = _seeds_range(pair, settings, alpha)
             pair = replace(pair, detectable=seen, seeds=_seeds(pair, settings, alpha), seeds_from=least)
             pair = replace(pair, seeds_to=most)

@@ -2,7 +2,7 @@
 
 from sweepkit.stats.comparison import Comparison, Pair, doubted
 from sweepkit.stats.power import seeds_needed
-from sweepkit.stats.words import difference_text, digits_for, margin_text, p_said, seeds_text, several
+from sweepkit.stats.words import difference_text, digits_for, gap_text, margin_text, p_said, seeds_text, several
 
 
 def digits_of(comparison: Comparison) -> int:
@@ -14,7 +14,7 @@ def pair_sentence(pair: Pair, comparison: Comparison) -> str:
     """Return what is concluded of a pair, and why, in one sentence."""
     digits = digits_of(comparison)
     names = f"{pair.first} and {pair.second}"
-    gap = difference_text(abs(pair.difference), digits, sign=False)
+    gap = gap_text(abs(pair.difference), digits)
     if pair.estimate is None or pair.p_holm is None:
         return f"{names}: not tested, {_why_untested(pair, comparison)}; the means differ by {gap}"
     low, high = _oriented(pair)

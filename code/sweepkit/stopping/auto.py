@@ -12,7 +12,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import finite, judged, number
+from sweepkit.stopping.histories import compared, finite, judged
 from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -78,7 +78,8 @@ class Auto:
         before, now = (self._worth(history[:at], rule) - self._best_by(at, runs, rule).values[0] for at in (half, look))
         if now > _CATCHES * (before - now) * log2(length / look):
             return None
-        distance = f"{number(before)} at report {half}, {number(now)} at report {look}"
+        then, here = compared(before, now)
+        distance = f"{then} at report {half}, {here} at report {look}"
         return Decision(stop=False, reason=f"auto: its distance to the best run shrinks, {distance}")
 
     def _worth(self, history: Sequence[float], rule: str) -> float:
