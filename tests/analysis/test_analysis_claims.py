@@ -33,7 +33,8 @@ CONCLUDES = re.compile(
     r"\b(clear(ly)?|beyond what|explains?|better (than|only|value)|(by|be) luck|chance of|conclusion|equal within|"
     r"told apart|interact|contradicts|flattered|undersold|is confirmed|false-stop|saved about|cannot be|lie at|"
     r"predicted|predicts nothing|predict|noise reaches|from noise|cheapest other|expect less|Unconfirmed|luck of|"
-    r"optimism|sds|chance|no pair|not tested|can be tested|not corrected|share there|runs with|attributes|times (cheaper|as long))\b"
+    r"optimism|sds|chance|no pair|not tested|can be tested|not corrected|share there|runs with|attributes|"
+    r"times (cheaper|as long))\b"
 )
 
 
