@@ -23,6 +23,7 @@ runs    fresh runs that were made
 stated  the chance to be the best of the five that the race gave its pick, and "held": how often it was
 
 Then other worlds (worlds.py): where true scores and seeds scatter otherwise. Told against held with ± standard error,
+and against the chance that one who knows the laws would tell from the same scores, whose mean is what is to be told,
 and what regret is left of the maximum's, beside that of an oracle that knows the laws. At last how often the interval
 of a hold-out score holds it on new examples (holdout.py).
 """
@@ -268,7 +269,10 @@ def worlds_calibration(found: Mapping[str, Sequence[Raced]]) -> list[list[str]]:
             if len(here) >= _FEWEST:
                 told, held = fmean(item.told for item in here), fmean(item.held for item in here)
                 error = math.sqrt(told * (1 - told) / len(here))
-                rows.append([name, str(len(here)), f"{told:.2f}", f"{held:.2f} ± {error:.2f}"])
+                known = fmean(item.known for item in here)
+                sure = stdev(item.known for item in here) / math.sqrt(len(here))
+                shown = (f"{told:.2f}", f"{held:.2f} ± {error:.2f}", f"{known:.2f} ± {sure:.2f}")
+                rows.append([name, str(len(here)), *shown])
     return rows
 
 
@@ -316,7 +320,7 @@ def main() -> int:
             table(["told", "races", "mean", "held"], calibration(judged)),
             f"Other worlds, {options.worlds} sweeps each: how often the pick was the best of the five, by the chance "
             "that it was told to have (bins with 20 sweeps and more, ± one standard error of what was told).",
-            table(["true scores", "races", "told", "held"], worlds_calibration(found)),
+            table(["true scores", "races", "told", "held", "by who knows the laws"], worlds_calibration(found)),
             "And their regret in 1e-4: of the maximum, of the race, and of an oracle that knows how true scores and "
             "seeds scatter and runs one seed at a time. Where the oracle does not cut it three times, 15 runs are too "
             "few.",

@@ -8,7 +8,7 @@ Source: Frazier, Powell and Dayanik 2008, SIAM J. Control and Optimization 47:24
 Decision Analysis 7:378-403 (several measurements of one alternative).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,30 @@ def oracle_pick(
         at = _worth_most(known, left, likely)
         known[at] *= likely(score(int(five[at])) - _MIDDLE)
     return int(five[int(np.argmax(_moments(known)[0]))])
+
+
+def oracle_chance(
+    scores: Sequence[Sequence[float]],
+    pick: int,
+    upto: Callable[[Floats], Floats],
+    likely: Callable[[Floats], Floats],
+) -> float:
+    """Return the chance that one of several configurations has the best true mean, by who knows both laws.
+
+    Given all scores, that they were picked out of more by some of these says nothing further.
+
+    Args:
+        scores: All of each configuration.
+        pick: Which of them.
+        upto: The distribution function of true means.
+        likely: The density, up to a factor, of a score less its true mean.
+    """
+    law = np.diff(upto(_EDGES)) + 1e-15
+    known = np.array([law * np.prod([likely(score - _MIDDLE) for score in mine], axis=0) for mine in scores])
+    known /= known.sum(axis=1, keepdims=True)
+    below = known.cumsum(axis=1) - known / 2
+    others = np.delete(below, pick, axis=0)
+    return float(known[pick] @ others.prod(axis=0))
 
 
 def _moments(known: Floats) -> tuple[Floats, Floats]:

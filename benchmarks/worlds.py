@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from oracle import oracle_pick
+from oracle import oracle_chance, oracle_pick
 from scipy.special import ndtr  # type: ignore[import-untyped]
 
 from sweepkit.stats.race import End, Race, plan_rounds
@@ -52,6 +52,8 @@ class Raced:
         n: Its configurations.
         told: The chance to be the best of the five that the race told its pick to have.
         held: It is.
+        known: The chance by who knows how true means and seeds scatter, from the same scores. Its mean is what `held`
+            is on average, and it varies far less: so few sweeps tell whether what is told is right.
         covers: Its 95 % interval holds its true score.
         maximum, race, oracle: The regret of the sweep's maximum, of the race's pick, of the oracle's.
     """
@@ -59,6 +61,7 @@ class Raced:
     n: int
     told: float
     held: bool
+    known: float
     covers: bool
     maximum: float
     race: float
@@ -96,11 +99,14 @@ def raced(name: str, seed: int) -> Raced:
     rng = np.random.default_rng([9, list(WORLDS).index(name), seed])
     truth = world.draw(rng)
     first = truth + world.seeds(rng, len(truth))
-    told, pick, five, covers = _race(truth, first, world, rng, seed)
+    told, pick, five, covers, scores = _race(truth, first, world, rng, seed)
+    chance = oracle_chance(scores, five.index(pick), world.upto, world.likely)
     known = oracle_pick(first, world.upto, world.likely, partial(_one_more, truth, world, rng))
     maximum, race, oracle = (float(truth.max() - truth[at]) for at in (int(np.argmax(first)), pick, known))
     held = bool(truth[pick] == truth[five].max())
-    return Raced(n=len(truth), told=told, held=held, covers=covers, maximum=maximum, race=race, oracle=oracle)
+    return Raced(
+        n=len(truth), told=told, held=held, known=chance, covers=covers, maximum=maximum, race=race, oracle=oracle
+    )
 
 
 def bins(found: Sequence[Raced]) -> list[list[Raced]]:
@@ -115,8 +121,8 @@ def _one_more(truth: np.ndarray, world: World, rng: np.random.Generator, at: int
 
 def _race(
     truth: np.ndarray, first: np.ndarray, world: World, rng: np.random.Generator, seed: int
-) -> tuple[float, int, list[int], bool]:
-    """Return the chance that the pick was told, it, the five, and whether its interval holds its mean."""
+) -> tuple[float, int, list[int], bool, list[list[float]]]:
+    """Return the chance that the pick was told, it, the five, whether its interval holds its mean, and their scores."""
     top = [int(at) for at in np.argsort(-first)[:5]]
     sweep = tuple((float(first[at]),) for at in top)
     race = Race(sweep=sweep, rounds=plan_rounds(5, 15), everyone=tuple((float(x),) for x in first), seed=seed)
@@ -127,4 +133,5 @@ def _race(
     best = race.standing(scores).places[0]
     pick = top[best.candidate]
     assert best.low is not None and best.high is not None
-    return best.chance or 0.0, pick, top, best.low <= truth[pick] <= best.high
+    every = [[float(first[at]), *(scores[k] or 0.0 for k in sorted(scores) if k[0] == c)] for c, at in enumerate(top)]
+    return best.chance or 0.0, pick, top, best.low <= truth[pick] <= best.high, every

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sweepkit.agents.run_cache import RunCache
 from sweepkit.model.course import Course
 from sweepkit.model.metric import Goal
+from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.stopping.histories import best_of, finite, values_at
+from sweepkit.stopping.histories import finite, values_at
 from sweepkit.store.open import open_store
 
 PARTS = st.lists(st.lists(st.floats(), max_size=4).map(tuple), max_size=8)
@@ -55,7 +56,7 @@ def test_every_course_of_a_run_stays_what_it_was(parts, place, cut):
                 course[place]
         assert same(finite(course), [value for value in whole if math.isfinite(value)])
         if some := [value for value in whole if math.isfinite(value)]:
-            assert [best_of(finite(course), goal) for goal in Goal] == [min(some), max(some)]
+            assert [value_in(finite(course), goal) for goal in Goal] == [min(some), max(some)]
         column = [RunView(number=0, run_id="", params={}, state=RunState.RUNNING, history=one) for one in seen[-1]]
         for report in (1, 2, 5):
             assert list(values_at(column[:1], report).values) == list(values_at(column[1:], report).values)
@@ -87,7 +88,7 @@ def test_each_value_is_looked_at_a_few_times_however_many_reports_there_are():
             course = course.extended((Counted(1 / (index + 1)) if index % 7 else math.nan,))
             values = finite(course)
             if values:
-                best_of(values, Goal.MINIMIZE)
+                value_in(values, Goal.MINIMIZE)
         looks[count] = Counted.looks / count
     assert looks[5000] <= looks[500] + 0.1 and looks[5000] < 8
 

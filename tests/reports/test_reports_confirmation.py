@@ -186,8 +186,8 @@ def test_a_section_and_labels_of_a_folder(tmp_path):
     section = section_of(tmp_path)
     assert section.anchor == "confirmation" and "run 0 (run0)" in section.body and "<b>큰" not in section.body
     assert labels_of(tmp_path) == {
-        "run0": "confirmed 0.4700, fresh seeds",
-        "run1": "confirmed 0.4600, fresh seeds",
+        "run0": "confirmed 0.4700, 2 fresh seeds",
+        "run1": "confirmed 0.4600, 2 fresh seeds",
     }
 
 

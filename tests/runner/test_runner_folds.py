@@ -34,6 +34,7 @@ def test_a_run_that_is_worse_in_every_fold_ends_at_the_second(tmp_path):
     good, bad = sorted(sweeper.results(), key=lambda result: -result["sweep_params"]["learning_rate"])
     assert (good["state"], bad["state"]) == ("finished", "stopped")
     assert "wilcoxon: p = 0.25 over 2 instances against run 0 is below 0.3" in bad["reason"]
+    assert bad["reason"].endswith(" 2 folds")
     folds = {}
     for result in (good, bad):
         history = (tmp_path / "out" / "sweep_s" / result["history_file"]).read_text(encoding="utf-8")

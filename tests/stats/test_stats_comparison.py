@@ -11,7 +11,7 @@ from scipy import stats
 from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
-from sweepkit.stats.comparison import ComparisonSettings, Conclusion, DecidingTest, compare
+from sweepkit.stats.comparison import ComparisonSettings, Conclusion, DecidingTest, compare, doubted
 from sweepkit.stats.groups import ModelScores, groups_of
 from sweepkit.stats.holm import holm
 from sweepkit.stats.sentences import closing_sentences, pair_sentence
@@ -183,6 +183,34 @@ def test_a_verdict_that_hangs_on_equal_spread_says_so():
     assert pair.p_holm < 0.05 <= pair.welch_holm
     assert (pair.kind, pair.verdict) == (Conclusion.BETTER_IF_EQUAL_SD, WORDS["depends-on-equal"])
     assert WORDS["welch-does-not"] in pair_sentence(pair, found)
+
+
+ALONE = {"a": [0.5300, 0.5301, 0.5302], "b": [0.505, 0.520, 0.510]}  # Student p .008, Welch's .03 at best
+
+
+def test_of_two_models_nothing_hangs_on_a_spread_that_nobody_knows():
+    (pair,) = compare(groups_of(ALONE), ComparisonSettings(margin=0)).pairs
+    assert pair.p_holm < 0.05 <= pair.guarded.p
+    assert pair.kind is Conclusion.OPEN and doubted(pair, ComparisonSettings(margin=0))
+    assert pair.seeds > 3  # by the test that is not passed, not by the one that is
+
+
+def test_of_several_models_a_weaker_welch_test_must_bear_the_pooled_one_out():
+    noisy = {"a": [0.53, 0.57, 0.55], "b": [0.506, 0.507, 0.505], "c": [0.509, 0.510, 0.508], "d": [0.5, 0.501, 0.499]}
+    found = compare(groups_of(noisy), ComparisonSettings(margin=0))
+    kinds = {pair.kind for pair in found.pairs if "a" in (pair.first, pair.second) and pair.p_holm < 0.05}
+    assert kinds == {Conclusion.OPEN} and all(
+        pair.p_holm <= pair.welch_holm for pair in found.pairs if doubted(pair, found.settings)
+    )
+
+
+def test_equal_needs_both_tests_too():
+    wide = {"a": [0.5, 0.5001, 0.4998], "b": [0.5, 0.5, 0.4997], "c": [0.5022, 0.5013, 0.5096]}
+    found = compare(groups_of(wide), ComparisonSettings(margin=0.011))
+    for name in ("a", "b"):
+        pair = pair_of(found, "c", name)
+        assert pair.p_equal < 0.05 and pair.kind is Conclusion.OPEN
+    assert pair_of(found, "a", "b").kind is Conclusion.EQUAL
 
 
 def test_each_verdict():

@@ -54,6 +54,33 @@ def test_hyperband_not_strict_judges_the_best_so_far():
         assert judge(rule, [0.9, 0.9, 0.1], others).stop is stop
 
 
+@pytest.mark.parametrize("kind", ["median", "percentile", "hyperband", "auto"])
+@pytest.mark.parametrize("said_by", ["program", "sweep"])
+def test_where_the_last_report_counts_a_better_one_before_it_saves_no_run(kind, said_by):
+    settings = {"hyperband": {"min_iter": 2, "eta": 2, "strict": False}, "auto": {}}.get(kind, {"n_startup_runs": 2})
+    value = "last" if said_by == "sweep" else "best"
+    rule = make_rule(
+        SweepSpec(
+            name="s",
+            method=Method.RANDOM,
+            metric=Metric(name="m", goal=MAX, value=value),
+            space=Space(parameters=()),
+            extensions=Extensions(early_terminate=EarlyTerminate(type=kind, **settings)),
+        )
+    )
+    own = view(0, [0.9, 0.3])  # the mean over one fold, then over two
+    others = [view(i, [0.5, 0.5 + i / 1000], RunState.FINISHED) for i in range(1, 5)]
+    if said_by == "program":
+        own, others = (
+            replace(own, value_rule="last", mean_over="fold"),
+            [replace(other, value_rule="last", mean_over="fold") for other in others],
+        )
+    decision = rule.decide(own, [own, *others])
+    assert decision.stop and ("2 folds" in decision.reason) is (said_by == "program")
+    plain = replace(own, value_rule="best", mean_over="")
+    assert not rule.decide(plain, [plain, *others]).stop
+
+
 def test_hyperband_reasons_speak_of_the_share_kept():
     for eta, said in ((2, "the best half of 2 runs"), (4, "the best quarter of 2"), (2.5, "the best 1/2.5 of 2")):
         rule = Hyperband(EarlyTerminate(type="hyperband", min_iter=1, eta=eta), MIN)
@@ -165,7 +192,7 @@ def test_a_hyperbands_run_is_compared_in_its_bracket():
     assert not alone.stop and "bracket 0 of 3" in alone.reason and "of 1 run" in alone.reason
     assert rule.decide(run, [run, view(peers[1], [1.0, 1.0]), view(peers[2], [1.0, 1.0])]).stop
     found = make_rule(spec(EarlyTerminate(type="optuna_hyperband", max_resource=9)), study="s_2")
-    assert found._rules[1]._study == "s_2"
+    assert found._rules[1]._rule._study == "s_2"
     short = OptunaHyperband(EarlyTerminate(type="optuna_hyperband", min_resource=5), MIN, "s")
     assert "no bracket" in judge(short, [1.0], [[1.0]]).reason
 

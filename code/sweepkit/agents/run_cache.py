@@ -10,7 +10,7 @@ from sweepkit.model.audit import AUDIT
 from sweepkit.model.columns import RunViews
 from sweepkit.model.course import Course, course_of
 from sweepkit.model.objectives import OUTCOME
-from sweepkit.model.records import Report
+from sweepkit.model.records import MEAN_OVER_FACT, VALUE_FACT, Report
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.store.base import RunRecord, Store
@@ -28,6 +28,7 @@ def view_of(run: RunRecord) -> RunView:
         objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
         info=run.proposal,
         value_rule=run.value_rule,
+        mean_over=run.mean_over,
         # One that was ended says nothing of how long it would have taken.
         seconds=run.duration_s if run.state is RunState.FINISHED else None,
     )
@@ -145,6 +146,13 @@ class RunCache:
         with self._lock:
             lengths = self._views.column("lengths of finished runs", _finished_length).values
             return bool(lengths) and lengths[0] == lengths[-1] == len(view.history)
+
+    def note_value(self, number: int, facts: Mapping[str, str]) -> None:
+        """Note of a run of ours, before the record's next refresh, what its program says that its value is."""
+        with self._lock:
+            view = self._views.of_number(number)
+            rule, over = facts.get(VALUE_FACT, view.value_rule), facts.get(MEAN_OVER_FACT, view.mean_over)
+            self._put(dataclasses.replace(view, value_rule=rule, mean_over=over))
 
     def note_audit(self, number: int, said: Mapping[str, Any]) -> None:
         """Note of a run of ours, before the record's next refresh, that it is finished though a rule would stop it."""

@@ -44,7 +44,7 @@ from sweepkit.model.course import Course
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.metric import Goal, rule_of_summary
 from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
-from sweepkit.model.records import VALUE_FACT, RunRecord
+from sweepkit.model.records import MEAN_OVER_FACT, VALUE_FACT, RunRecord
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.store.base import Attempt, Report
@@ -93,6 +93,8 @@ class Execution:
         self.newest: float | None = None
         self.audit: Mapping[str, Any] = attempt.run.proposal.get(AUDIT, {})  # what the rule said of a run that goes on
         self.unsent_audit = False
+        self.said_of_value: Mapping[str, str] = {}  # what the program said that its value is
+        self.unsent_value = False
         self.ended_well = False  # its process has ended with exit code 0
         self.verdict: Decision | None = None
         self.timed_out = False
@@ -255,6 +257,8 @@ class Execution:
         numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
         self.seq += len(numbered)
         self.unsent.extend(numbered)
+        if numbered and not final:
+            self._note_value()
         if self.metric is not None:
             values = [report.values[self.metric] for report in numbered if self.metric in report.values]
             self.newest = values[-1] if values else self.newest
@@ -268,6 +272,14 @@ class Execution:
         for noted in [message["_sweepkit_suggested"] for message in new if "_sweepkit_suggested" in message]:
             self.suggested[noted["name"]] = {"value": noted["value"], "distribution": noted["distribution"]}
             self.unsent_suggestions = True
+
+    def _note_value(self) -> None:
+        """Take in what the program says that its value is of its reports: whoever looks before it ends goes by that."""
+        facts = self._given_facts()
+        said = {name: str(facts[name]) for name in (VALUE_FACT, MEAN_OVER_FACT) if facts.get(name)}
+        if said != self.said_of_value:
+            self.said_of_value, self.unsent_value = said, True
+            self.context.runs.note_value(self.attempt.run.number, said)
 
     def _warn_of_texts(self) -> None:
         """Tell once of a metric of the sweep that comes as text: it looks logged, and no run has a value of it."""
@@ -313,13 +325,14 @@ class Execution:
         if self.unsent_start is not None:
             store.started(self.attempt, pid=self.unsent_start.pid, device=self.slot.device)
             self.unsent_start = None
-        if self.unsent_suggestions or self.unsent_audit:
+        if self.unsent_suggestions or self.unsent_audit or self.unsent_value:
             suggested = {name: item["value"] for name, item in self.suggested.items()}
-            noted = {"suggestions": self.suggested} if self.suggested else {}
+            noted: dict[str, Any] = {"suggestions": self.suggested} if self.suggested else {}
             noted |= {AUDIT: dict(self.audit)} if self.audit else {}
+            noted |= self.said_of_value
             params = suggested if self.suggested else self.attempt.run.params
             store.suggested(self.attempt, params, {**self.attempt.run.proposal, **noted})
-            self.unsent_suggestions = self.unsent_audit = False
+            self.unsent_suggestions = self.unsent_audit = self.unsent_value = False
         if self.begins_anew:
             store.begin_anew(self.attempt)
             self.begins_anew = False

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sweepkit.analysis.lead import Lead, Sureness
 from sweepkit.analysis.table import Row
 from sweepkit.model.configurations import Configuration
+from sweepkit.model.numbers import distinct_texts
 
 _LISTED = 6  # parameters in which two configurations differ, spelled out
 _IF_ALIKE = ", if all configurations scatter alike"
@@ -86,11 +87,19 @@ def _second(found: Lead) -> str:
     if found.difference == 0:
         lead = "a tie"
     else:
-        lead = f"the lead is {found.difference:.2g}{_share(found.difference, found.first.value, second.value)}"
+        lead = f"the lead is {_lead_and_luck(found)[0]}{_share(found.difference, found.first.value, second.value)}"
     if not found.differs:
         return f"{head}: {lead}."
     alone = " alone" if len(found.differs) == 1 else ""
     return f"{head}: {lead}. The two differ in {differences_text(found.differs)}{alone}."
+
+
+def _lead_and_luck(found: Lead) -> tuple[str, str]:
+    """Return the lead, and the one that luck makes, in digits in which they differ; "" where none is known."""
+    if found.luck is None:
+        return f"{found.difference:.2g}", ""
+    lead, luck = distinct_texts([found.difference, found.luck], digits=2)
+    return lead, luck
 
 
 def _share(difference: float, best: float, second: float) -> str:
@@ -110,9 +119,10 @@ def _how_sure(found: Lead) -> Sequence[str]:
         return _unconfirmed(found)
     assert found.sd is not None and found.luck is not None
     sd, freedom = found.sd
+    luck = _lead_and_luck(found)[1]
     sentences = [
         f"Runs of one configuration scatter with a standard deviation of {sd:.2g} ({freedom} degree"
-        f"{'' if freedom == 1 else 's'} of freedom), so seeds alone make a lead of more than {found.luck:.2g} in 1 of "
+        f"{'' if freedom == 1 else 's'} of freedom), so seeds alone make a lead of more than {luck} in 1 of "
         "20 sweeps at most."
     ]
     if found.sureness is Sureness.BEYOND:

@@ -8,14 +8,16 @@ the beginning is known: where a rule would have let it go on longer, its end is 
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import value_in
+from sweepkit.model.records import VALUE_FACT
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.fractions import EqualFractions
@@ -74,20 +76,22 @@ def replay(table: RunTable) -> list[Replayed]:
     own = table.stopping
     rules = [*([own] if own else []), *(rule for rule in candidates(longest) if rule != own)]
     length = next((column.name for column in table.columns if column.searched and is_length(column.name)), None)
-    return [_replayed(rows, metric.goal, rule, own=rule == own, length=length) for rule in rules]
+    return [_replayed(rows, metric, rule, own=rule == own, length=length) for rule in rules]
 
 
-def _replayed(rows: Sequence[Row], goal: Goal, wanted: EarlyTerminate, *, own: bool, length: str | None) -> Replayed:
-    rule = _rule(wanted, goal, length)
+def _replayed(
+    rows: Sequence[Row], metric: Metric, wanted: EarlyTerminate, *, own: bool, length: str | None
+) -> Replayed:
+    rule = _rule(wanted, metric.goal, length)
     views, ended = RunViews(), {row.number: 0 for row in rows}
     stops: set[int] = set()
-    for number, view in _reports(rows, stops):
+    for number, view in _reports(rows, metric, stops):
         views.put(view)
         ended[number] = len(view.history)
         if view.state is RunState.RUNNING and rule.decide(view, views).stop:
             stops.add(number)
             views.put(replace(view, state=RunState.STOPPED))
-    return _result(rows, goal, wanted, own=own, ended=ended, stops=stops)
+    return _result(rows, metric, wanted, own=own, ended=ended, stops=stops)
 
 
 def _rule(wanted: EarlyTerminate, goal: Goal, length: str | None) -> StoppingRule:
@@ -96,7 +100,7 @@ def _rule(wanted: EarlyTerminate, goal: Goal, length: str | None) -> StoppingRul
     return rule if length is None or wanted.type not in COMPARING else EqualFractions(rule, (length,))
 
 
-def _reports(rows: Sequence[Row], stops: set[int]) -> Iterator[tuple[int, RunView]]:
+def _reports(rows: Sequence[Row], metric: Metric, stops: set[int]) -> Iterator[tuple[int, RunView]]:
     """Yield (number, view) of each report as it comes; of a run that is in `stops` no more."""
     queue = [(_at(row, 1), row.number, 1) for row in rows]
     by_number = {row.number: row for row in rows}
@@ -108,7 +112,17 @@ def _reports(rows: Sequence[Row], stops: set[int]) -> Iterator[tuple[int, RunVie
         # A run that the sweep stopped is under way at its last known report, too.
         state = row.state if last and row.state is not RunState.STOPPED else RunState.RUNNING
         history = tuple(row.history[:report])
-        yield number, RunView(number=number, run_id=row.run_id, params=row.params, state=state, history=history)
+        yield (
+            number,
+            RunView(
+                number=number,
+                run_id=row.run_id,
+                params=row.params,
+                state=state,
+                history=history,
+                value_rule=_value_rule(row, metric),
+            ),
+        )
         if not last and number not in stops:
             heapq.heappush(queue, (_at(row, report + 1), number, report + 1))
 
@@ -121,17 +135,17 @@ def _at(row: Row, report: int) -> float:
 
 
 def _result(
-    rows: Sequence[Row], goal: Goal, wanted: EarlyTerminate, *, own: bool, ended: dict[int, int], stops: set[int]
+    rows: Sequence[Row], metric: Metric, wanted: EarlyTerminate, *, own: bool, ended: dict[int, int], stops: set[int]
 ) -> Replayed:
     whole = [row for row in rows if row.state is RunState.FINISHED]
     usual = median(len(row.history) for row in whole)
     unknown = [row for row in rows if row.state is RunState.STOPPED and row.number not in stops]
     full = sum(max(len(row.history), usual if row.state is RunState.STOPPED else 0) for row in rows)
     made = sum(ended.values()) + sum(max(0.0, usual - len(row.history)) for row in unknown)
-    bests = {row.number: _best(row.history[: ended[row.number]], goal) for row in rows}
-    reached = goal.best([value for value in bests.values() if value is not None])
-    everything = {row.number: value for row in rows if (value := _best(row.history, goal)) is not None}
-    best = goal.best(list(everything.values()))
+    bests = {row.number: _worth(row, ended[row.number], metric) for row in rows}
+    reached = metric.goal.best([value for value in bests.values() if value is not None])
+    everything = {row.number: value for row in rows if (value := _worth(row, None, metric)) is not None}
+    best = metric.goal.best(list(everything.values()))
     winner = next(number for number, value in everything.items() if value == best)
     return Replayed(
         rule=wanted,
@@ -145,9 +159,17 @@ def _result(
     )
 
 
-def _best(history: Sequence[float], goal: Goal) -> float | None:
-    finite = [value for value in history if math.isfinite(value)]
-    return goal.best(finite) if finite else None
+def _value_rule(row: Row, metric: Metric) -> str:
+    """Return what a run's value is of its reports: as its program said, else as the sweep says."""
+    facts = row.facts.get("facts")
+    said = facts.get(VALUE_FACT, "") if isinstance(facts, Mapping) else ""
+    return str(said or metric.value)
+
+
+def _worth(row: Row, upto: int | None, metric: Metric) -> float | None:
+    """Return a run's value by one of its reports, or by its last; None without a finite one."""
+    finite = [value for value in row.history[:upto] if math.isfinite(value)]
+    return value_in(finite, metric.goal, _value_rule(row, metric)) if finite else None
 
 
 def replayed_or_refused(table: RunTable) -> list[Replayed]:

@@ -29,6 +29,9 @@ class Examples:
     columns: Mapping[str, Sequence[float]]
 
 
+BEST_EVALUATION = "best evaluation"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """One training.
@@ -37,7 +40,8 @@ class Trained:
         model: What it counts as.
         seed: Which repetition it is, as text.
         where: Its file, for messages.
-        best: Metrics of its best evaluation, by short name ("rouge1_f1"); `last` of its last one.
+        best: Metrics of the evaluation that counts, by short name ("rouge1_f1"); `last` of its last one.
+        counted: What `best` is of the run's evaluations: "best evaluation", "last evaluation", "mean over 5 folds".
         state: "finished", "diverged", "failed", …; only finished and stopped ones are compared.
         reason: Why it is in another state.
         config: The training configuration, in sections; {} when it is not known.
@@ -50,6 +54,7 @@ class Trained:
     where: str = ""
     best: Mapping[str, Any] = field(default_factory=dict)
     last: Mapping[str, Any] = field(default_factory=dict)
+    counted: str = BEST_EVALUATION
     state: str = "finished"
     reason: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -12,10 +12,11 @@ from typing import Any
 
 from sweepkit.analysis.cells import column_values, is_empty, require_numbers, run_states, state_column, without_words
 from sweepkit.analysis.columns import bare, column_of, direction_of
-from sweepkit.analysis.trained import Trained, short_name
+from sweepkit.analysis.trained import BEST_EVALUATION, Trained, short_name
 from sweepkit.called import typed
 from sweepkit.errors import DataError, SweepKitError
-from sweepkit.model.metric import Metric
+from sweepkit.model.metric import BEST, Metric, mean_of_last
+from sweepkit.model.numbers import how_many
 from sweepkit.model.objectives import counted_metrics, value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
@@ -94,11 +95,14 @@ def read_training(file: Path, *, model: str | None = None, seed: str | None = No
     named = _FOLDER.fullmatch(folder.name)
     own = content.get("seed")
     checkpoint = _inner(config, "model", "name")
+    best = _short(content.get("best_metrics") or {})
+    folds = best.get("fold")
     return Trained(
         model=model or (named["model"] if named else Path(str(checkpoint or folder.name)).name),
         seed=seed or (str(own) if own is not None else named["seed"] if named else folder.name),
         where=relative(file),
-        best=_short(content.get("best_metrics") or {}),
+        best=best,
+        counted=f"mean over {folds:.0f} folds" if isinstance(folds, int | float) else BEST_EVALUATION,
         last=_short(content.get("last_metrics") or content.get("best_metrics") or {}),
         state=str(content.get("state", "finished")),
         config=config,
@@ -177,11 +181,23 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
         seed=seed,
         where=f"run {run.run_id}",
         best=best,
+        counted=_counted(run, metric),
         last=_short(run.last_metrics),
         state=state,
         reason=reason,
         facts=facts,
     )
+
+
+def _counted(run: RunRecord, metric: Metric | None) -> str:
+    """Return what a run's value is of its evaluations, in words."""
+    if run.mean_over:
+        return f"mean over {how_many(len(run.history), run.mean_over)}"
+    rule = run.value_rule or (metric.value if metric is not None else BEST)
+    several = mean_of_last(rule)
+    if several and several > 1:
+        return f"mean of the last {several} evaluations"
+    return f"{rule} evaluation"
 
 
 # -- a table ----------------------------------------------------------------------------------------------------------

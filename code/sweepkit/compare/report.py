@@ -79,7 +79,8 @@ def _context(done: Sequence[Trained], options: StatisticsOptions) -> tuple[str, 
         if len(values) == 1:
             parts.append(text.format(values.pop()))
     if any(item.best is not item.last for item in done):  # a row of a CSV is one number, not one of several
-        parts.append(f"{options.evaluation} evaluation of each run")
+        counted = {"last evaluation" if options.evaluation == "last" else item.counted for item in done}
+        parts.append(f"{' or '.join(sorted(counted))} of each run")
     return tuple(parts)
 
 

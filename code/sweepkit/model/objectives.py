@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sweepkit.model.metric import BEST, LAST, MAX, MEAN, MIN, Metric, mean_of_last
+from sweepkit.model.course import Course
+from sweepkit.model.metric import BEST, LAST, MAX, MEAN, MIN, Goal, Metric, mean_of_last
 from sweepkit.model.numbers import mean
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
@@ -48,6 +49,20 @@ def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
     if count == 1 or not reported:
         return finite[-1]
     return mean(reported[-count:])
+
+
+def value_in(history: Sequence[float], goal: Goal, rule: str = BEST) -> float:
+    """Return what finite values in order, at least one, come to by a rule of a run's value ("": the best of them).
+
+    >>> value_in([0.9, 0.5, 0.7], Goal.MAXIMIZE, "last"), value_in([0.9, 0.5, 0.7], Goal.MAXIMIZE)
+    (0.7, 0.9)
+    """
+    if whole := _OVER_ALL.get(rule):
+        return whole(list(history))
+    count = mean_of_last(rule)
+    if count:
+        return history[-1] if count == 1 else mean(history[-count:])
+    return history.best(goal) if isinstance(history, Course) else goal.best(tuple(history))
 
 
 # What only a program says (`model.metric.rule_of_summary`).

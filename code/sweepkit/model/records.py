@@ -95,6 +95,8 @@ def packing_of(meta: Mapping[str, Any]) -> tuple[str, ...]:
 # "last" or "mean_of_last N". What it says to W&B by `define_metric(…, summary=…)` stands there too, where the YAML's
 # `sweepkit.value` says nothing: `model.metric.rule_of_summary`.
 VALUE_FACT = "value"
+# The fact by which it says what each report is a mean over so far, in the singular: "fold".
+MEAN_OVER_FACT = "mean_over"
 SEED_FACT = "seed"  # the seed that it trained with
 
 
@@ -161,8 +163,18 @@ class RunRecord:
     @property
     def value_rule(self) -> str:
         """Return what its own program says that its value is of its reports; "": the metric's rule holds."""
+        return self._said(VALUE_FACT)
+
+    @property
+    def mean_over(self) -> str:
+        """Return what its program says that each report is a mean over so far ("fold"); "": of nothing."""
+        return self._said(MEAN_OVER_FACT)
+
+    def _said(self, name: str) -> str:
+        """Return a fact that its program told: noted while it runs, kept with how it ended."""
         facts = self.outcome.get("facts")
-        return str(facts.get(VALUE_FACT, "")) if isinstance(facts, Mapping) else ""
+        known = facts if isinstance(facts, Mapping) and name in facts else self.proposal
+        return str(known.get(name, ""))
 
     @property
     def duration_s(self) -> float | None:

@@ -83,6 +83,7 @@ class RunView:
         seconds: How long it took; None of a run that has not finished, or of which nobody
             knows.
         value_rule: What its own program says that its value is of its reports; "": the metric's rule holds.
+        mean_over: What each report is a mean over so far, as its program says ("fold"); "": of nothing.
     """
 
     number: int
@@ -96,6 +97,7 @@ class RunView:
     info: Mapping[str, Any] = field(default_factory=dict)
     instances: Sequence[float] = ()
     value_rule: str = ""
+    mean_over: str = ""
     seconds: float | None = None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.metric import Goal
-from sweepkit.model.numbers import mean
+from sweepkit.model.numbers import how_many, mean
 from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.cells import Cells, as_text
 from sweepkit.reports.holdout import HoldoutResult, holdout_from_plain, holdout_lines
@@ -278,7 +278,8 @@ def confirmation_text(race: Confirmation, *, width: int = 120) -> str:
     winner = next((item for item in race.members if item.run_id == race.winner), None)
     lines += verdict(race)
     if winner is not None:
-        lines.append("  " + "  ".join(f"{name}={short(value)}" for name, value in dotted(winner.params).items()))
+        chosen = {name: value for name, value in dotted(winner.params).items() if name != race.seed_parameter}
+        lines.append("  " + "  ".join(f"{name}={short(value)}" for name, value in chosen.items()))
     return "\n".join(lines)
 
 
@@ -314,10 +315,15 @@ def labels_of(folder: Path) -> dict[str, str]:
     if found.get("seed_ignored"):
         return {item["run_id"]: "the same with every seed" for item in found["members"] if item["mean"] is not None}
     return {
-        item["run_id"]: f"confirmed {item['mean']:.{digits}f}, fresh seeds"
+        item["run_id"]: f"confirmed {item['mean']:.{digits}f}, {how_many(_valued(item), 'fresh seed')}"
         for item in found["members"]
         if item["mean"] is not None
     }
+
+
+def _valued(member: Mapping[str, Any]) -> int:
+    """Return how many fresh runs of a configuration have a value."""
+    return sum(run["value"] is not None for run in member["fresh"])
 
 
 def section_of(folder: Path) -> "Section | None":

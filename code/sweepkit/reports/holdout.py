@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sweepkit.model.metric import Goal
 from sweepkit.model.ranked import RankedConfiguration
-from sweepkit.stats.words import difference_text, several
+from sweepkit.stats.words import difference_text, gap_text, several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ def _contradiction(race: Confirmed, names: Mapping[str, str], digits: int) -> li
     best = next(run_id for run_id, score in means.items() if score == goal.best(list(means.values())))
     if best == race.winner or means[best] == means[race.winner]:
         return []
-    gap = difference_text(abs(means[best] - means[race.winner]), digits, sign=False)
+    gap = gap_text(abs(means[best] - means[race.winner]), digits)
     return [
         f"the hold-out contradicts the pick: {names.get(best, best)} is better there by {gap}; "
         f"{_by_both_sets(race, means, names)}"

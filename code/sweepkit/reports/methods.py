@@ -11,7 +11,7 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.distributions import Distribution
 from sweepkit.model.metric import LAST, mean_of_last
 from sweepkit.model.numbers import how_many
-from sweepkit.model.records import SEED_FACT, RunRecord
+from sweepkit.model.records import MEAN_OVER_FACT, SEED_FACT, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter
 from sweepkit.reports.resources import cut_sentences
@@ -182,7 +182,10 @@ def _value(table: RunTable) -> str:
         return "Value of a run: its last report of all objectives together."
     count = mean_of_last(table.metric.value)
     if not count and {(row.counted, row.value == row.last) for row in table.rows if row.counts} == {(LAST, True)}:
-        return f"Value of a run: its last report of {table.metric.name}, as its program says."
+        told = [told for row in table.rows if row.counts and isinstance(told := row.facts.get("facts"), Mapping)]
+        parts = {str(facts.get(MEAN_OVER_FACT, "")) for facts in told}
+        over = f", the mean over its {parts.pop()}s" if len(parts) == 1 and "" not in parts else ""
+        return f"Value of a run: its last report of {table.metric.name}{over}, as its program says."
     words = {0: "the best of its reports", 1: "its last report"}.get(
         count or 0, f"the mean of its last {count} reports"
     )

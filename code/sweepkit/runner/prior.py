@@ -55,6 +55,7 @@ def prior_views(plan: Plan, store: Store | None) -> list[RunView]:
             summary=view.summary,
             objectives=view.objectives,
             value_rule=view.value_rule,
+            mean_over=view.mean_over,
             info={key: view.info[key] for key in (SUGGESTIONS,) if key in view.info},  # the rest belongs to that sweep
         )
         for number, view in enumerate(views)

@@ -17,7 +17,7 @@ saved.
 from collections.abc import Mapping, Sequence
 
 from sweepkit.model.metric import Goal
-from sweepkit.model.numbers import mean
+from sweepkit.model.numbers import distinct_texts, mean
 from sweepkit.stats.student import pool, pooled
 
 _ALPHA = 0.05
@@ -56,8 +56,9 @@ def clearly_worse(
             continue
         if (p := estimate.p / 2) < alpha:
             shown = f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+            worse, better = distinct_texts([value, means[best]])
             found[key] = (
-                f"clearly worse than configuration {best}: mean {value:.5g} of {len(scores[key])} seeds against "
-                f"{means[best]:.5g} of {len(scores[best])} ({shown}, sd between seeds {shared.sd:.2g})"
+                f"clearly worse than configuration {best}: mean {worse} of {len(scores[key])} seeds against "
+                f"{better} of {len(scores[best])} ({shown}, sd between seeds {shared.sd:.2g})"
             )
     return found

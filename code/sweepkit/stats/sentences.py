@@ -1,8 +1,8 @@
 """What a comparison says in sentences: each pair, what could not be tested and why, what more seeds would show."""
 
-from sweepkit.stats.comparison import Comparison, Pair
+from sweepkit.stats.comparison import Comparison, Pair, doubted
 from sweepkit.stats.power import seeds_needed
-from sweepkit.stats.words import difference_text, digits_for, margin_text, p_said, seeds_text, several
+from sweepkit.stats.words import difference_text, digits_for, gap_text, margin_text, p_said, seeds_text, several
 
 
 def digits_of(comparison: Comparison) -> int:
@@ -14,7 +14,7 @@ def pair_sentence(pair: Pair, comparison: Comparison) -> str:
     """Return what is concluded of a pair, and why, in one sentence."""
     digits = digits_of(comparison)
     names = f"{pair.first} and {pair.second}"
-    gap = difference_text(abs(pair.difference), digits, sign=False)
+    gap = gap_text(abs(pair.difference), digits)
     if pair.estimate is None or pair.p_holm is None:
         return f"{names}: not tested, {_why_untested(pair, comparison)}; the means differ by {gap}"
     low, high = _oriented(pair)
@@ -22,13 +22,15 @@ def pair_sentence(pair: Pair, comparison: Comparison) -> str:
     wide = "95 % interval" if comparison.tested < 2 else "interval of 95 % for all pairs"
     by = f"by {gap}, {wide} {bounds}, Holm {p_said(pair.p_holm)}"
     margin = margin_text(comparison.settings.margin)
+    by_welch = f"Holm {p_said(1.0 if pair.welch_holm is None else pair.welch_holm)}"
+    doubt = f" if all scatter alike, else {by_welch} (Welch)" if doubted(pair, comparison.settings) else ""
     sentence = {
         "better": f"{pair.first} is better than {pair.second} {by}",
-        "better if sd equal": f"{names}: better only if all scatter alike (Welch does not agree, Holm "
-        f"{p_said(1.0 if pair.welch_holm is None else pair.welch_holm)}): they differ {by}",
+        "better if sd equal": f"{names}: better only if all scatter alike (Welch does not agree, {by_welch}): "
+        f"they differ {by}",
         "negligible": f"{pair.first} is better than {pair.second}, but by less than {margin}: {by[3:]}",
         "equal": f"{names} are equal within {margin}: {by[3:]}",
-        "open": f"{names}: no conclusion, they differ {by}",
+        "open": f"{names}: no conclusion, they differ {by}{doubt}",
     }[pair.kind.value]
     return sentence + _more(pair, comparison)
 

@@ -2,6 +2,8 @@
 
 import math
 
+_MOST_DECIMALS = 17
+
 
 def p_text(p: float | None) -> str:
     """Return a p value with four decimals, never as zero; "-" where nothing was tested.
@@ -47,6 +49,17 @@ def difference_text(value: float, digits: int, *, sign: bool = True) -> str:
     head = text[0] if text[0] in "+-" else ""
     bare = text[len(head) :]
     return head + (bare[1:] if bare.startswith("0.") else bare)
+
+
+def gap_text(gap: float, digits: int) -> str:
+    """Return how far two values lie apart, in more decimals where these would say that they do not.
+
+    >>> gap_text(0.0278, 3), gap_text(0.00002, 3), gap_text(0.0, 3)
+    ('.028', '.00002', '.000')
+    """
+    while gap and digits < _MOST_DECIMALS and float(f"{gap:.{digits}f}") == 0:
+        digits += 1
+    return difference_text(abs(gap), digits, sign=False)
 
 
 def margin_text(margin: float) -> str:

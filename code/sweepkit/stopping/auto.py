@@ -10,8 +10,9 @@ from math import ceil, log2
 from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
+from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import best_of, finite, judged, number
+from sweepkit.stopping.histories import compared, finite, judged
 from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -31,10 +32,11 @@ class Auto:
 
     Looks are at reports, the first at 6 % of the length of the longest finished run. There 60 % of the runs go on, at a
     fifth of the length 20 %, at later report t that share times (length / 5 t) ** 1.3, rounded up. Runs are compared by
-    their best so far, plus a quarter of what they gained since half as many reports; one that was ended earlier counts
-    with its best. A run outside goes on while its distance to the best of all would be gone by the end of its length,
-    if each further doubling of its reports took .7 of what the last one took. Asked again at every report, as W&B's
-    hyperband: a run can fall out later, as others come.
+    their best so far (their value so far where the best of the reports is not it), plus a quarter of what they gained
+    since half as many reports; one that was ended earlier counts with its best. A run outside goes on while its
+    distance to the best of all would be gone by the end of its length, if each further doubling of its reports took .7
+    of what the last one took. Asked again at every report, as W&B's hyperband: a run can fall out later, as others
+    come.
 
     Args:
         rule: Has no settings.
@@ -47,64 +49,63 @@ class Auto:
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
-        history, length = finite(run.history), _length(runs)
+        history, length, rule = finite(run.history), _length(runs), run.value_rule
         first = max(_LEAST, round(_OF_LENGTH * length))
         look = _look_before(first, len(history))
         if look is None:
             return Decision(
                 stop=False, reason=f"auto: {how_many(len(history), 'report')}, the first look is at {first}"
             )
-        values = self._heading_by(look, runs).values
+        values = self._heading_by(look, runs, rule).values
         kept = max(1, ceil(min(_MOST, _SHARE * (_AT * length / look) ** _FALL) * len(values)))
         if kept >= len(values):
             return Decision(
                 stop=False, reason=f"auto: {how_many(len(values), 'run')} at report {look}, of which {kept} go on"
             )
         of = f"the best {kept} of {how_many(len(values), 'run')} by report {look}"
-        heading = min(self._heading(history), self._heading(history[:look]))
+        heading = min(self._heading(history, rule), self._heading(history[:look], rule))
         limit = self._sign * values[kept - 1]
         verdict = judged("auto", self._sign * heading, limit, self._goal, where=", where it heads,", of=of)
         if verdict.stop and look <= _UNTIL * length:
-            return self._catching_up(history, look, length, runs) or verdict
+            return self._catching_up(history, rule, look, length, runs) or verdict
         return verdict
 
     def _catching_up(
-        self, history: Sequence[float], look: int, length: int, runs: Sequence[RunView]
+        self, history: Sequence[float], rule: str, look: int, length: int, runs: Sequence[RunView]
     ) -> Decision | None:
         """Return that a run goes on, because its distance to the best run shrinks fast enough; None where not."""
         half = max(1, look // 2)
-        before, now = (
-            self._sign * best_of(history[:at], self._goal) - self._best_by(at, runs).values[0] for at in (half, look)
-        )
+        before, now = (self._worth(history[:at], rule) - self._best_by(at, runs, rule).values[0] for at in (half, look))
         if now > _CATCHES * (before - now) * log2(length / look):
             return None
-        distance = f"{number(before)} at report {half}, {number(now)} at report {look}"
+        then, here = compared(before, now)
+        distance = f"{then} at report {half}, {here} at report {look}"
         return Decision(stop=False, reason=f"auto: its distance to the best run shrinks, {distance}")
 
-    def _heading(self, history: Sequence[float]) -> float:
+    def _worth(self, history: Sequence[float], rule: str) -> float:
+        """Return a run's value by so many reports, less is better; `rule`: see `RunView.value_rule`."""
+        return self._sign * value_in(history, self._goal, rule)
+
+    def _heading(self, history: Sequence[float], rule: str) -> float:
         """Return what a run is compared by, less is better."""
-        best, half = (
-            self._sign * best_of(part, self._goal) for part in (history, history[: max(1, len(history) // 2)])
-        )
-        return best - _AHEAD * (half - best)
+        now, half = (self._worth(part, rule) for part in (history, history[: max(1, len(history) // 2)]))
+        return now - _AHEAD * (half - now)
 
-    def _heading_by(self, look: int, runs: Sequence[RunView]) -> RunColumn:
+    def _heading_by(self, look: int, runs: Sequence[RunView], rule: str) -> RunColumn:
         """Return the heading by a report of every run that got so far, or has ended."""
-        return column_of(runs, ("heading by", look, self._sign), lambda run: self._of(run, look, self._heading))
+        return column_of(
+            runs, ("heading by", look, self._sign, rule), lambda run: self._of(run, look, rule, self._heading)
+        )
 
-    def _best_by(self, look: int, runs: Sequence[RunView]) -> RunColumn:
-        """Return the best by a report of every run that got so far, or has ended; less is better."""
+    def _best_by(self, look: int, runs: Sequence[RunView], rule: str) -> RunColumn:
+        """Return the value by a report of every run that got so far, or has ended; less is better."""
+        return column_of(runs, ("best by", look, self._sign, rule), lambda run: self._of(run, look, rule, self._worth))
 
-        def best(history: Sequence[float]) -> float:
-            return self._sign * best_of(history, self._goal)
-
-        return column_of(runs, ("best by", look, self._sign), lambda run: self._of(run, look, best))
-
-    def _of(self, run: RunView, look: int, measure: Callable[[Sequence[float]], float]) -> float | None:
+    def _of(self, run: RunView, look: int, rule: str, measure: Callable[[Sequence[float], str], float]) -> float | None:
         if len(run.history) < look and not run.state.ended_well:
             return None
         values = finite(run.history[:look])
-        return measure(values) if values else None
+        return measure(values, rule) if values else None
 
 
 def _length(runs: Sequence[RunView]) -> int:

@@ -5,7 +5,7 @@ from math import isfinite
 
 from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.course import Course
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import BEST, LAST, Goal
 from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import Decision, RunView
 
@@ -20,9 +20,19 @@ def finite(history: Sequence[float]) -> Sequence[float]:
     return history if isfinite(sum(history)) else [value for value in history if isfinite(value)]
 
 
-def best_of(history: Sequence[float], goal: Goal) -> float:
-    """Return the best of finite values. Raises ValueError or IndexError when there is none."""
-    return history.best(goal) if isinstance(history, Course) else goal.best(tuple(history))
+def standing(rule: str, report: int) -> str:
+    """Return what a run's value by a report is, as a reason says it behind the value.
+
+    Args:
+        rule: Of its value (`RunView.value_rule`).
+        report: From 1.
+
+    >>> standing("", 3), standing("last", 3)
+    (', the best by report 3,', ' at report 3')
+    """
+    if rule in ("", BEST):
+        return f", the best by report {report},"
+    return f" at report {report}" if rule == LAST else f", its value by report {report},"
 
 
 def values_at(runs: Sequence[RunView], report: int, sign: float = 1.0) -> RunColumn:

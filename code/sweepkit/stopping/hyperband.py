@@ -6,11 +6,12 @@ there are no brackets of budgets; it is a quantile rule.
 
 from collections.abc import Sequence
 
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import BEST, Goal
 from sweepkit.model.numbers import how_many
+from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
-from sweepkit.stopping.histories import best_of, finite, judged, share, values_at
+from sweepkit.stopping.histories import finite, judged, share, values_at
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -50,7 +51,8 @@ class Hyperband:
         if not values:  # only when the caller left `run` out of `runs`
             return Decision(stop=False, reason=f"hyperband: no run to compare with at report {band}")
         threshold = self._sign * values[int(1.0 / self._rule.eta * len(values))]
-        value = history[band - 1] if self._rule.strict else best_of(history, self._goal)
-        where = f" at report {band}" if self._rule.strict else f" as its best, judged at report {band},"
+        value = history[band - 1] if self._rule.strict else value_in(history, self._goal, run.value_rule)
+        whose = "best" if run.value_rule in ("", BEST) else "value"
+        where = f" at report {band}" if self._rule.strict else f" as its {whose}, judged at report {band},"
         of = f"{share(self._rule.eta)} of {how_many(len(values), 'run')}"
         return judged("hyperband", value, threshold, self._goal, where=where, of=of)

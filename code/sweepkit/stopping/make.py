@@ -12,6 +12,7 @@ from sweepkit.stopping.asha import Asha
 from sweepkit.stopping.auto import Auto
 from sweepkit.stopping.bands import bands_up_to
 from sweepkit.stopping.base import StoppingRule
+from sweepkit.stopping.by_value import ByValue
 from sweepkit.stopping.divergence import DivergenceGuard
 from sweepkit.stopping.fractions import EqualFractions, SaysUnequal
 from sweepkit.stopping.hyperband import Hyperband
@@ -123,7 +124,7 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
         rule = rule_of(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
-    return FirstStop((DivergenceGuard(metric.goal), _for_lengths(rule, spec, wanted)))
+    return FirstStop((DivergenceGuard(metric.goal), ByValue(_for_lengths(rule, spec, wanted), metric.value)))
 
 
 def _for_lengths(rule: StoppingRule, spec: SweepSpec, wanted: EarlyTerminate) -> StoppingRule:

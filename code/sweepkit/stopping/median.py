@@ -11,9 +11,10 @@ from math import fsum, isfinite
 from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
+from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
-from sweepkit.stopping.histories import best_of, finite, judged
+from sweepkit.stopping.histories import finite, judged, standing
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -24,7 +25,8 @@ class Median:
     """Compare a run's best value by report s with the median of the running averages of the ended runs at s.
 
     The others are the finished and the stopped runs with at least s reports; each counts with the mean of its first
-    s finite values. A best value strictly worse than the median of these ends the run.
+    s finite values. A best value strictly worse than the median of these ends the run. Where the best of its reports is
+    not what a run is worth (`RunView.value_rule`: the last of running means, say) its value by report s stands for it.
 
     Args:
         rule: n_startup_runs, finished runs before it acts; n_warmup_reports, the first reports of a run, which
@@ -56,9 +58,9 @@ class Median:
         if len(averages) < self._rule.n_min_runs:
             few = f"{len(averages)} of {self._rule.n_min_runs} ended runs that are needed have"
             return Decision(stop=False, reason=f"median: {few} {how_many(reports, 'report')}")
-        best, middle = best_of(history, self._goal), _middle(averages)
+        value, middle = value_in(history, self._goal, run.value_rule), _middle(averages)
         of = f"the median of the averages of {how_many(len(averages), 'run')}"
-        return judged("median", best, middle, self._goal, where=f", the best by report {reports},", of=of)
+        return judged("median", value, middle, self._goal, where=standing(run.value_rule, reports), of=of)
 
     def _averages(self, run: RunView, runs: Sequence[RunView], reports: int) -> Sequence[float]:
         """Return the mean of the first `reports` finite values of every other run that ended well, ascending."""

@@ -12,8 +12,9 @@ from sweepkit.model.columns import column_of
 from sweepkit.model.course import course_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
+from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.histories import judged
+from sweepkit.stopping.histories import judged, standing
 from sweepkit.stopping.steps import finished, not_a_number, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -56,9 +57,9 @@ class Percentile:
         limit = quantile(_values(runs, reports), rule.percentile if minimizes else 100 - rule.percentile)
         if isnan(limit):
             return self._goes_on(f"no finished run has a number at report {reports}")
-        best = own.best(self._goal)
+        value = value_in(own, self._goal, run.value_rule)
         of = f"the best {rule.percentile:g} % of {how_many(reached, 'run')} at that report"
-        return judged(self._name, best, limit, self._goal, where=f", the best by report {reports},", of=of)
+        return judged(self._name, value, limit, self._goal, where=standing(run.value_rule, reports), of=of)
 
     def _goes_on(self, why: str) -> Decision:
         return Decision(stop=False, reason=f"{self._name}: {why}")

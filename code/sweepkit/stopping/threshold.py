@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from math import inf, isfinite, isnan
 
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import number
 from sweepkit.stopping.steps import not_a_number, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -35,11 +35,11 @@ class Threshold:
         if isnan(value):
             return not_a_number("threshold", f"at report {reports}")
         margin = min(value - self._lower, self._upper - value)
-        bounds = f"{number(self._lower)} to {number(self._upper)}"
+        shown, lower, upper = distinct_texts([value, self._lower, self._upper], digits=4)
         stop = value < self._lower or value > self._upper
         where = "outside" if stop else "within"
         return Decision(
             stop=stop,
-            reason=f"threshold: {number(value)} at report {reports} is {where} {bounds}",
+            reason=f"threshold: {shown} at report {reports} is {where} {lower} to {upper}",
             margin=margin if isfinite(margin) else None,
         )

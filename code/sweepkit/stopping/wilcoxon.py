@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sweepkit.model.columns import column_of
 from sweepkit.model.course import Course, course_of
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import compared
 from sweepkit.stopping.signed_ranks import SignedRanks
@@ -86,14 +87,15 @@ class Wilcoxon:
     def _verdict(self, best: RunView, pairs: _Pairs) -> Decision:
         p = pairs.ranks.p_greater(self._sign)
         count = len(pairs.ranks)
-        test = f"p = {p:.3g} over {count} instances against run {best.number}"
+        shown, limit = distinct_texts([p, self._rule.p_threshold], digits=3)
+        test = f"p = {shown} over {count} instances against run {best.number}"
         if not p < self._rule.p_threshold:
-            return _goes_on(f"{test}, not below {self._rule.p_threshold:g} (the least possible is {0.5**count:.3g})")
+            return _goes_on(f"{test}, not below {limit} (the least possible is {0.5**count:.3g})")
         mean, other = _mean_of(pairs.own), _mean_of(pairs.others)
         means = f"mean {' to '.join(compared(mean, other))}"
         if self._sign * other >= self._sign * mean:
             return _goes_on(f"{test}, but its mean is no worse, {means}")
-        return Decision(stop=True, reason=f"wilcoxon: {test} is below {self._rule.p_threshold:g}, {means}")
+        return Decision(stop=True, reason=f"wilcoxon: {test} is below {limit}, {means}")
 
     def _values(self, run: RunView) -> Course:
         """Return a run's instances."""

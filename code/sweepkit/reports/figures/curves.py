@@ -318,9 +318,8 @@ def _caption(table: RunTable, rows: Sequence[Row]) -> str:
     words = counted if len(rows) == total else f"{len(rows)} of {total} runs: the best and a spread of others"
     said = [words + "; those that were stopped or failed are faded."]
     if table.stopping is not None and table.stopping.type != "none":
-        said.append(
-            f"Dashed: what {table.stopping.type} asks for at each of its bands now; a diamond says why it ended."
-        )
+        look = "of its bands" if table.stopping.type in ("hyperband", "asha") else "report"
+        said.append(f"Dashed: what {table.stopping.type} asks for at each {look} now; a diamond says why it ended.")
     return " ".join(said)
 
 

@@ -44,7 +44,12 @@ def heat_map(table: RunTable, *, order: Sequence[str] = (), pair: tuple[str, str
         "y": y,
         "z": grid,
         "colorscale": [[at / (len(RAMP) - 1), colour] for at, colour in enumerate(colours)],
-        "colorbar": {"thickness": 12, "outlinewidth": 0, "tickfont": {"color": "--ink"}},
+        "colorbar": {
+            "thickness": 12,
+            "outlinewidth": 0,
+            "tickfont": {"color": "--ink"},
+            "title": {"text": safe(clipped(table.metric.name, 24)), "side": "right", "font": {"color": "--ink"}},
+        },
         "customdata": counts,
         "texttemplate": "%{z:.4~g}" if len(x) * len(y) <= 40 else "",
         "hovertemplate": f"{safe(clipped(chosen[0].name))} = %{{x}}<br>{safe(clipped(chosen[1].name))} = %{{y}}<br>"

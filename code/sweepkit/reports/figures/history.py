@@ -162,7 +162,7 @@ def _caption(table: RunTable, rows: list[Row]) -> str:
     if noise is not None:
         words.append(
             f"Runs of one configuration differ by a standard deviation of {number(noise[0])} "
-            f"({noise[1]} degrees of freedom): steps inside the band are luck."
+            f"({noise[1]} degrees of freedom): steps inside the band may be luck."
         )
     else:
         words.append("No configuration had two seeds among these runs: they do not show how much of each step is luck.")

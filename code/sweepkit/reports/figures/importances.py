@@ -30,7 +30,7 @@ def _heading(result: Importance) -> str:
 def _axis_title(result: Importance) -> str:
     """Return what a bar's length is."""
     return {
-        "forest": "share of the variance (whiskers: ± standard error; dashed: noise floor)",
+        "forest": "share of the variance",  # the legend and the floor's own name say the rest
         "anova": "share of the variance",
         "gp": "share of the variance",
         "eps_squared": "share of the ranks",

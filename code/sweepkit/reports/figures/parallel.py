@@ -7,6 +7,7 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.model.numbers import how_many
 from sweepkit.reports.figures.base import FEW, Drawn, clipped, layout, log_sensible, nothing, number, plain_row, safe
 from sweepkit.reports.figures.curves import RAMP
 
@@ -46,7 +47,7 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     }
     left = len(causes(table)) - len(columns)
     caption = (
-        f"{_counted(len(rows))} that ended with a value, the best drawn last; the colour is the metric. Drag along an "
+        f"{_counted(rows)} that ended with a value, the best drawn last; the colour is the metric. Drag along an "
         'axis to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
     )
     if "values" in meta:
@@ -65,8 +66,9 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     )
 
 
-def _counted(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
+def _counted(rows: Sequence[Row]) -> str:
+    """Return how many lines there are: of several seeds a configuration's runs are one."""
+    return how_many(len(rows), "configuration" if any(row.seeds > 1 for row in rows) else "run")
 
 
 def _spread(count: int) -> list[int]:

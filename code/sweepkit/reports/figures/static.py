@@ -41,6 +41,7 @@ _DPI = 110
 _CURVES = 200
 _CELLS = 8
 _BINS = 4
+_TICKS = 48  # letters that fit below the heat map
 # What has Hangul on Linux, macOS and Windows, in the order in which it is looked for.
 _HANGUL_FONTS = (
     *("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "NanumBarunGothic"),
@@ -140,8 +141,9 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
                     matrix.loc[a, b] = cell.value
                 else:
                     axes.plot(names.index(b) + 0.5, names.index(a) + 0.5, ".", ms=3, color=_GREY)
-        style = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "square": True, "cbar_kws": {"shrink": 0.7}}
-        style |= {"annot": True, "fmt": ".2f", "annot_kws": {"fontsize": 8}}
+        bar = {"shrink": 0.7, "label": "association"}
+        style = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "square": True, "cbar_kws": bar}
+        style |= {"annot": True, "fmt": f".{_decimals(found)}f", "annot_kws": {"fontsize": 8}}
         shown = [_label(name, 24) for name in names]
         style |= {"linewidths": 0.5, "linecolor": "#e3e6ea", "xticklabels": shown, "yticklabels": shown}
         sns.heatmap(matrix, ax=axes, **style)
@@ -157,6 +159,14 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
     ]
 
 
+def _decimals(found: Associations) -> int:
+    """Return the decimals of the cells, two or more: with so many none that is beyond the line looks level with it."""
+    if found.line is None:
+        return 2
+    beyond = [abs(cell.value) for cell in found.cells if cell.shown and cell.kind == "spearman"]
+    return next((n for n in range(2, 6) if all(round(v, n) > round(found.line, n) for v in beyond)), 6)
+
+
 def _correlations_title(found: Associations) -> str:
     """Return what the cells are, what they cannot see, and which of them chance does not explain."""
     how = (
@@ -166,7 +176,7 @@ def _correlations_title(found: Associations) -> str:
     if found.line is None:
         return f"{found.n} finished runs that an engine chose: no cell is told from chance, for it links values\n{how}"
     nothing = "" if any(cell.shown for cell in found.cells) else "\nnothing is beyond chance"
-    dots = f"dots: no more than chance (a correlation beyond {found.line:.2f} is more)"
+    dots = f"dots: no more than chance (a correlation beyond {found.line:.{_decimals(found)}f} is more)"
     return f"{found.n} finished runs; {dots}\n{how}{nothing}"
 
 
@@ -325,13 +335,19 @@ def _importance(axes: "Axes", result: Importance) -> list[dict[str, Any]]:
             axes.plot([share.low, share.high], [index, index], color="black", lw=1, marker="|")
     if result.floor is not None:
         axes.axvline(result.floor, color=_RED, ls="--", lw=1)
+    from matplotlib.patches import Patch
+
     r2 = "" if result.r2 is None else f", R2 {result.r2:.2f}"
     gate = f" - {result.gate.value}" if result.gate.value else ""
     axes.set_title(f"importance ({result.estimator}), n {result.n}{r2}{gate}", fontsize=10)
     axes.axvline(0, color=_DARK, lw=0.6)
     bars = " (whiskers: standard error; red: noise floor)" if result.floor is not None else ""
     axes.set_xlabel(f"share of the {'ranks' if result.estimator == 'eps_squared' else 'variance'}{bars}", fontsize=8)
-    axes.set_ylabel("")
+    axes.set_ylabel("parameter")
+    if not grey:
+        told = {share.verdict: colour for share, colour in zip(shares, colours, strict=True)}
+        marks = [Patch(color=told[v], label=v.value) for v in Verdict if v in told and v is not Verdict.UNJUDGED]
+        axes.legend(handles=marks, fontsize=8, loc="lower right")
     return [{"panel": "importance", "x": s.name, "y": s.value, "low": s.low, "high": s.high} for s in result.shares]
 
 
@@ -379,7 +395,10 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     words = [[f"{medians.loc[i, j]:.4g}\nn {counts.loc[i, j]}" for j in counts.columns] for i in counts.index]
     style = {"fmt": "", "cmap": "viridis", "annot_kws": {"fontsize": 8}, "annot": np.array(words)}
     names = {"xticklabels": [_label(text, 16) for text in across], "yticklabels": [_label(text, 16) for text in up]}
-    sns.heatmap(medians, ax=axes, **style, **names)
+    named = {"label": _label(table.metric.name)} if table.metric else {}
+    sns.heatmap(medians, ax=axes, cbar_kws=named, **style, **names)
+    if sum(map(len, across)) > _TICKS:  # else one name runs into the next
+        axes.tick_params("x", rotation=20)
     for i, j in (
         np.argwhere(counts.to_numpy() == 1) if least > 1 else ()
     ):  # without a median there is no cell that could hold the word

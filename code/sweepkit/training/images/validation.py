@@ -19,7 +19,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sweepkit.errors import DataError
 from sweepkit.model.metric import LAST
-from sweepkit.model.records import VALUE_FACT
+from sweepkit.model.records import MEAN_OVER_FACT, VALUE_FACT
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
 from sweepkit.training.arguments import refuse_fp16, warmup
@@ -141,7 +141,7 @@ def validate(
     folds = _folds(config, images)[: effort.folds]
     progress = FoldProgress(listeners, folds=len(folds), epochs=effort.epochs)
     if len(folds) > 1 and listeners.reporter is not None:  # each report is a mean over the folds so far
-        listeners.reporter.message(_sweepkit_facts={VALUE_FACT: LAST})
+        listeners.reporter.message(_sweepkit_facts={VALUE_FACT: LAST, MEAN_OVER_FACT: "fold"})
     save = config.training.save_model
     keeper = FoldKeeper(listeners.preemption, progress)
     done = [_Fitted.of(known) for known in keeper.restore()]
