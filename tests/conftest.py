@@ -13,6 +13,7 @@ for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT
         "SWEEPKIT_SOAK_S",
         "SWEEPKIT_SOAK_SEED",
         "SWEEPKIT_SOAK_RUNS",
+        "SWEEPKIT_DEEP",
         "SWEEPKIT_FUZZ",
         "SWEEPKIT_FUZZ_SEED",
         "SWEEPKIT_MANY",

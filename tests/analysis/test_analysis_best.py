@@ -1,6 +1,7 @@
 """Every pure place that names the best configuration names the same one, on random sweeps with seeds and without."""
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +68,7 @@ def bare(spec, params):
     return without_seeds(params, spec.extensions.seed_parameter)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(sweeps())
 def test_every_place_names_the_same_configuration_and_its_value(drawn):
     spec, runs, kind = drawn
@@ -99,7 +100,7 @@ def test_every_place_names_the_same_configuration_and_its_value(drawn):
 
 
 @given(sweeps())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_configuration_is_judged_by_the_runs_of_full_budget(drawn):
     spec, runs, kind = drawn
     for item in from_runs(spec, runs).configurations():
@@ -140,7 +141,7 @@ def sweeps_of_two(draw):
     return from_config(config), runs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(sweeps_of_two())
 def test_every_place_names_the_same_front_of_several_objectives(drawn):
     spec, runs = drawn

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -124,7 +125,7 @@ def test_long_lists_of_differences_are_cut():
     assert said.startswith("p0 (1 against none)") and said.endswith(" and 3 more")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(-1e300, 1e300), st.integers(0, 3), st.integers(0, 3), st.sampled_from(["", "pruned"])),

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -32,7 +33,7 @@ def naive_front(points, goals, among):
 
 
 @given(problems(value=st.one_of(few, real), most=30))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_layers_are_the_fronts_of_what_is_left(problem):
     points, goals = problem
     left, expected = tuple(range(len(points))), []
@@ -44,7 +45,7 @@ def test_layers_are_the_fronts_of_what_is_left(problem):
 
 
 @given(problems(sizes=(1, 3)), st.integers(4, 6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_the_hypervolume_counts_the_cells_that_a_point_dominates(problem, corner):
     """Integer points up to an integer corner: the volume is the number of unit cells that some point dominates."""
     points, goals = problem
@@ -59,7 +60,7 @@ def test_the_hypervolume_counts_the_cells_that_a_point_dominates(problem, corner
 
 
 @given(problems(value=real, most=25, sizes=(2, 4)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_hypervolume_is_optunas(problem):
     from optuna._hypervolume import compute_hypervolume
 
@@ -73,7 +74,7 @@ def test_the_hypervolume_is_optunas(problem):
 
 
 @given(problems(value=real, most=15, sizes=(2, 3)))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_only_the_front_has_volume_and_every_point_dominates_the_default_reference(problem):
     points, goals = problem
     if not points:

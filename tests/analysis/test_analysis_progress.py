@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -39,7 +40,7 @@ def made(described):
 
 
 @given(described, st.sampled_from(list(Goal)))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_counts_best_mean_and_curve_agree_with_the_runs(described, goal):
     metric = Metric(name="loss", goal=goal)
     runs = made(described)
@@ -61,7 +62,7 @@ def test_counts_best_mean_and_curve_agree_with_the_runs(described, goal):
 
 
 @given(described, st.lists(st.floats(0.1, 1e4), min_size=25, max_size=25), st.integers(1, 8))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_the_time_left_is_never_negative_and_shrinks_with_more_workers(described, durations, workers):
     runs = [
         dataclasses.replace(r, outcome={"duration_s": durations[r.number]} if r.state.done else {})

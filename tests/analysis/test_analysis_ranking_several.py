@@ -3,6 +3,7 @@
 import csv
 import io
 
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -58,7 +59,7 @@ def made(items):
 
 
 @given(described)
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_the_front_comes_first_and_is_the_same_everywhere(items):
     runs = made(items)
     members = front_runs(runs, TWO)

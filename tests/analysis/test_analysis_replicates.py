@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -151,7 +152,7 @@ def test_several_objectives_are_compared_by_their_mean_vectors():
     assert [item.number for item in ranked(runs, metrics)] == [4, 5, 0, 1, 2, 3]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.floats(-1e3, 1e3) | st.none(), st.sampled_from(list(RunState))), max_size=12

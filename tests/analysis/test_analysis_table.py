@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from depth import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -177,7 +178,7 @@ def test_a_table_that_is_none_says_what_to_do(rows, options, said):
 cells = st.one_of(st.text(max_size=6), st.integers(), st.floats(), st.booleans(), st.none())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.fixed_dictionaries({"params.a": cells, "params.b": cells, "value": cells}), min_size=1, max_size=8))
 @example([{"params.a": 2**63 + 1, "params.b": 2**53 + 1, "value": 1}, {"params.a": None, "params.b": 0.5, "value": 2}])
 def test_any_cells_make_a_table(rows):

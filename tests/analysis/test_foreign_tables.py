@@ -7,6 +7,7 @@ import re
 
 import pandas as pd
 import pytest
+from depth import examples
 from foreign_tables import EMPTY, FORMATS, TOOLS, WORDS, as_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +51,7 @@ def verdict(table):
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     tool=st.sampled_from(sorted(TOOLS)),

@@ -1,17 +1,16 @@
 """A script that calls `wandb.sweep` and `wandb.agent` with a function: unmodified, offline, under us."""
 
 import os
-import subprocess
 import sys
 
 import pytest
-from sweeping import in_this_process
+import warm
+from sweeping import PROGRAMS, in_this_process
 
 import sweepkit
 from sweepkit.api import wandb_calls
 from sweepkit.cli import app
 from sweepkit.errors import SpecError
-from sweepkit.paths import CODE_DIR
 
 SCRIPT = """
 import wandb
@@ -32,8 +31,8 @@ print("after", sweep_id)
 
 def called(folder, *command):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "SWEEPKIT"))}
-    env |= {"PYTHONPATH": str(CODE_DIR), "SWEEPKIT_OUTPUT_DIR": str(folder / "out")}
-    return subprocess.run([sys.executable, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=110)
+    env |= {"PYTHONWARNINGS": "default", "SWEEPKIT_OUTPUT_DIR": str(folder / "out")}
+    return warm.run([sys.executable, *command], cwd=folder, env=env, timeout=110)
 
 
 @pytest.mark.slow
@@ -41,7 +40,7 @@ def called(folder, *command):
 def test_an_unmodified_script(tmp_path, way):
     script = tmp_path / "train.py"
     script.write_text(("import sweepkit.wandb_compat\n" if way == "import" else "") + SCRIPT)
-    done = called(tmp_path, *(["train.py"] if way == "import" else ["-m", "sweepkit", "run", "train.py"]))
+    done = called(tmp_path, *(["train.py"] if way == "import" else [str(PROGRAMS / "tool.py"), "run", "train.py"]))
     assert done.returncode == 0, done.stderr
     sweep_id = done.stdout.split()[-1]
     sweep = sweepkit.open(f"train-{sweep_id}", output_dir=tmp_path / "out")

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import warm
 from snapshots import words_of
 
 from sweepkit.cli import compare_models, seed_ttest
@@ -375,7 +376,7 @@ def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
         "parameters:\n  lr: {values: [0.1, 0.5]}\n  seed: {values: [1, 2, 3]}\n"
     )
     runner = [sys.executable, str(CODE_DIR / "sweep_runner.py"), "--sweep-config", "s.yaml", "--output-dir", "out"]
-    done = subprocess.run(runner, capture_output=True, text=True, timeout=100)
+    done = warm.run(runner, timeout=100, env={**os.environ, "PYTHONWARNINGS": "default"})
     assert done.returncode == 0, done.stdout + done.stderr
     options = ["--sweep", "s", "--output-dir", "out", "--by"]
     said = json.loads(t_tests(capsys, *options, "lr", "--json"))

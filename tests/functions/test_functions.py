@@ -10,6 +10,7 @@ import textwrap
 import threading
 
 import pytest
+import warm
 from waiting import killed_after
 
 import sweepkit
@@ -20,6 +21,8 @@ from sweepkit.functions.content import content_digest
 from sweepkit.functions.packing import pack
 from sweepkit.paths import CODE_DIR
 from sweepkit.tracking import inside
+
+ENV = {**os.environ, "PYTHONWARNINGS": "default"}  # of a script that is forked warm
 
 
 def none():
@@ -261,14 +264,7 @@ def test_functions_of_modules_beside_the_script_and_a_sweep_that_runs_as_its_mod
     (folder / "at_import.py").write_text("import sweepkit\nK = 5\ndef train(x):\n    return K * x\nsweep = " + sweep)
     script = "import at_import, sweepkit\nfrom lib import train\nmine = " + sweep
     (folder / "main.py").write_text(script + "print([list(s.runs()['value']) for s in (at_import.sweep, mine)])\n")
-    ran = subprocess.run(
-        [sys.executable, "beside/main.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CODE_DIR)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    ran = warm.run([sys.executable, "beside/main.py"], cwd=tmp_path, env=ENV, timeout=100)
     assert ran.stdout.splitlines()[-1:] == ["[[5.0, 10.0], [3.0, 6.0]]"], ran.stderr
 
 
@@ -297,6 +293,8 @@ KILLED = """
 import os, sys, time
 import sweepkit
 
+sys.stdout.reconfigure(line_buffering=True)
+
 def train(x):
     if x == 3 and os.environ.get("WAIT"):
         time.sleep(100)
@@ -312,10 +310,10 @@ sweepkit.sweep(
 @pytest.mark.slow
 def test_a_killed_script_goes_on(tmp_path):
     (tmp_path / "mine.py").write_text(KILLED)
-    env = {**os.environ, "PYTHONPATH": str(CODE_DIR)}
-    killed_after("run   1", [sys.executable, "-u", "mine.py"], cwd=tmp_path, env={**env, "WAIT": "1"})
+    command = [sys.executable, "mine.py"]
+    killed_after("run   1", command, start=warm.WarmPopen, cwd=tmp_path, env={**ENV, "WAIT": "1"})
     before = sweepkit.open("train", output_dir=tmp_path / "out").runs()
-    again = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env=env, capture_output=True, timeout=100)
+    again = warm.run(command, cwd=tmp_path, env=ENV, timeout=100)
     after = sweepkit.open("train", output_dir=tmp_path / "out").runs()
     assert again.returncode == 0 and list(after["value"]) == [1, 2, 3, 4]
     assert list(after["run_id"][:2]) == list(before["run_id"][:2]) and list(after["attempts"][:2]) == [1, 1]

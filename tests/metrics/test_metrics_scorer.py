@@ -3,6 +3,7 @@ import json
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -60,7 +61,7 @@ def test_known_values():
     assert found.tokenizer == "unicode 1" and found.multi_reference == "mean"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     examples=EXAMPLES,
     tokenizer=st.sampled_from(["unicode", "whitespace", "character"]),
@@ -88,7 +89,7 @@ def test_a_scorer_is_bit_equal_to_the_functions_one_by_one(examples, tokenizer, 
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(examples=EXAMPLES, data=st.data())
 def test_the_order_of_the_examples_moves_no_row(examples, data):
     def rows(chosen):
@@ -228,7 +229,7 @@ MIXED = st.lists(st.sampled_from(["비가", "온다", "내일", "#Person1#은", 
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(MIXED, MIXED), min_size=1, max_size=4), st.sampled_from(["unicode", "whitespace", "character"])
 )

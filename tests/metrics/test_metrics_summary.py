@@ -1,4 +1,5 @@
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -33,7 +34,7 @@ def test_known_repetition_rates(text, rate):
     assert repetition_rate(text.split()) == rate
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(tokens=TOKENS, n=st.integers(1, 5))
 def test_repetition_is_the_part_of_ngrams_seen_before(tokens, n):
     grams = [tuple(tokens[start : start + n]) for start in range(len(tokens) - n + 1)]
@@ -42,7 +43,7 @@ def test_repetition_is_the_part_of_ngrams_seen_before(tokens, n):
     assert 0.0 <= repetition_rate(tokens, n) < 1.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tokens=st.lists(st.sampled_from("abcd"), min_size=3, max_size=12))
 def test_a_text_said_twice_repeats_itself(tokens):
     assert repetition_rate(tokens * 2) > repetition_rate(list(range(len(tokens)))) == 0.0
@@ -77,7 +78,7 @@ def _fragments(summary, article):
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(summary=TOKENS, article=TOKENS)
 def test_coverage_is_that_of_the_extractive_fragments(summary, article):
     expected = sum(len(fragment) for fragment in _fragments(summary, article)) / max(len(summary), 1)
@@ -106,7 +107,7 @@ def test_known_composites():
 UNIT = st.floats(0, 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(values=st.tuples(UNIT, UNIT, UNIT), repetition=UNIT)
 def test_the_composite_is_its_formula_within_bounds(values, repetition):
     r1, r2, rl = values
@@ -115,7 +116,7 @@ def test_the_composite_is_its_formula_within_bounds(values, repetition):
     assert 0.0 <= got <= 1.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(reference=st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=8, unique=True))
 def test_to_repeat_oneself_costs(reference):
     once, thrice = reference, reference * 3

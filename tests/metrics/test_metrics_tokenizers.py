@@ -6,6 +6,7 @@ import threading
 import unicodedata
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -55,7 +56,7 @@ def test_how_each_plain_tokenizer_cuts(name, tokens):
     assert tokenizer_named(name)("#Person1#은 3시에 TV를 본다.") == tokens
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=st.text(max_size=60))
 def test_english_words_are_those_of_rouge_scores_default(text):
     import warnings
@@ -115,7 +116,7 @@ def test_what_stands_behind_a_nul_or_a_lone_surrogate_is_not_lost(name):
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(text=TEXT)
 def test_any_text_has_tokens_without_white_space_always_the_same(name, text):
     tokenize = tokenizer_named(name)
@@ -124,7 +125,7 @@ def test_any_text_has_tokens_without_white_space_always_the_same(name, text):
     assert not any(character.isspace() for token in tokens for character in token)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(text=MIXED)
 def test_no_mask_is_lost_added_or_cut(text):
     wanted = re.findall(r"#[A-Za-z][A-Za-z0-9_]*#", text)

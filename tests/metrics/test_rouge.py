@@ -3,6 +3,7 @@ import random
 import warnings
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -69,8 +70,8 @@ def _generated(number, seed):
         yield " ".join(prediction), " ".join(reference)
 
 
-def test_is_bit_equal_to_rouge_score_on_6000_generated_pairs(scorers):
-    pairs = list(_generated(6000, seed=20))
+def test_is_bit_equal_to_rouge_score_on_thousands_of_generated_pairs(scorers):
+    pairs = list(_generated(examples(6000), seed=20))
     wrong = [
         pair
         for pair, ours in zip(pairs, rouge_pairs(*zip(*pairs, strict=True), "whitespace"), strict=True)
@@ -95,13 +96,13 @@ def test_is_bit_equal_to_rouge_score_as_it_comes_on_english():
     assert wrong == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(prediction=TEXTS, reference=TEXTS, tokenizer=st.sampled_from(NEED_NOTHING[:3]))
 def test_is_bit_equal_to_rouge_score_given_the_same_tokens(scorers, prediction, reference, tokenizer):
     assert rouge_pairs([prediction], [reference], tokenizer) == [_of(scorers[tokenizer].score(reference, prediction))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(prediction=SAID, references=st.lists(SAID, min_size=1, max_size=4))
 def test_the_best_of_several_references_is_that_of_rouge_score(scorers, prediction, references):
     best = rouge_pairs([prediction], [references], "whitespace", "max")
@@ -115,7 +116,7 @@ def _bounded(score):
     return all(0.0 <= value <= 1.0 for value in score.as_dict().values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(first=st.lists(st.text(min_size=1, max_size=2), max_size=12), second=st.lists(st.text(max_size=2), max_size=12))
 def test_scores_are_bounded_and_do_not_ask_which_is_the_reference(first, second):
     there, back = rouge_tokens(first, second), rouge_tokens(second, first)
@@ -123,7 +124,7 @@ def test_scores_are_bounded_and_do_not_ask_which_is_the_reference(first, second)
     assert there.as_dict() == pytest.approx(back.as_dict(), abs=1e-15)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=st.text(max_size=40), tokenizer=st.sampled_from(NEED_NOTHING[:3]))
 def test_a_text_of_two_tokens_in_any_script_scores_one_against_itself(text, tokenizer):
     (score,) = rouge_pairs([text], [text], tokenizer)
@@ -132,7 +133,7 @@ def test_a_text_of_two_tokens_in_any_script_scores_one_against_itself(text, toke
     assert score.rouge2_f1 == float(tokens > 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(tokens=st.lists(st.sampled_from("abcdef"), max_size=15), data=st.data())
 def test_order_is_nothing_to_rouge_1_and_at_best_kept_for_rouge_l(tokens, data):
     shuffled = data.draw(st.permutations(tokens))
@@ -141,7 +142,7 @@ def test_order_is_nothing_to_rouge_1_and_at_best_kept_for_rouge_l(tokens, data):
     assert score.rougeL_f1 <= score.rouge1_f1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     prediction=st.lists(st.sampled_from("abcd"), max_size=12), reference=st.lists(st.sampled_from("abcd"), min_size=1)
 )
@@ -151,7 +152,7 @@ def test_a_word_that_the_reference_has_not_lowers_every_score(prediction, refere
         assert after.as_dict()[name] < value or value == after.as_dict()[name] == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(reference=st.lists(st.sampled_from("abcd"), min_size=1, max_size=12), data=st.data())
 def test_a_longer_beginning_of_the_reference_never_scores_less(reference, data):
     shorter = data.draw(st.integers(0, len(reference) - 1))
@@ -159,7 +160,7 @@ def test_a_longer_beginning_of_the_reference_never_scores_less(reference, data):
     assert less.rouge1_f1 < more.rouge1_f1 and less.rougeL_f1 < more.rougeL_f1 and less.rouge2_f1 <= more.rouge2_f1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(pairs=st.lists(st.tuples(SAID, SAID), min_size=1, max_size=8), data=st.data())
 def test_the_order_of_the_examples_moves_no_score_of_one(pairs, data):
     order = data.draw(st.permutations(range(len(pairs))))
@@ -168,7 +169,7 @@ def test_the_order_of_the_examples_moves_no_score_of_one(pairs, data):
     assert moved == [scores[place] for place in order]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(predictions=st.lists(SAID, max_size=5), reference=SAID)
 def test_a_counted_reference_is_not_used_up(predictions, reference):
     counted = prepare(reference.split())
@@ -179,7 +180,7 @@ def test_a_counted_reference_is_not_used_up(predictions, reference):
 # -- several references -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(prediction=SAID, references=st.lists(SAID, min_size=1, max_size=4), data=st.data())
 def test_mean_and_best_of_several_references(prediction, references, data):
     alone = rouge_pairs([prediction] * len(references), references)
@@ -225,7 +226,7 @@ def _slow_lcs(first, second):
     return table[-1][-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(first=st.text("abc", max_size=90), second=st.text("abcd", max_size=90))
 def test_bit_parallel_lcs_is_the_lcs(first, second):
     assert lcs_length(first, second) == _slow_lcs(first, second)

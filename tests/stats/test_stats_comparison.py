@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -103,7 +104,7 @@ def test_the_interval_of_a_mean_is_scipys_with_the_spread_that_the_table_names()
 
 
 @given(st.lists(st.none() | st.floats(0, 1), max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_holm_is_its_definition(p_values):
     found = holm(p_values)
     tested = [p for p in p_values if p is not None]
@@ -297,7 +298,7 @@ finite = st.floats(-1e6, 1e6, allow_nan=False) | st.sampled_from([0.0, 0.5, 1.0,
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(finite, max_size=4), max_size=3), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_data_break_it_and_no_p_is_zero(scores, lower):
     found = compare(groups_of(scores), ComparisonSettings(higher_is_better=not lower))
     assert all(isinstance(sentence, str) and "nan" not in sentence for sentence in words(found))

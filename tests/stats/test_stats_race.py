@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -55,7 +56,7 @@ def test_the_rounds_of_a_budget(candidates, budget, rounds):
 
 
 @given(candidates=st.integers(1, CANDIDATES), budget=st.integers(1, 200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_rounds_keep_to_the_budget_and_use_it(candidates, budget):
     rounds = plan_rounds(candidates, budget)
     used = sum(item.keep * item.each for item in rounds)
@@ -68,7 +69,7 @@ def test_rounds_keep_to_the_budget_and_use_it(candidates, budget):
 
 
 @given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.0005, 0.003, 0.02]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_order_in_which_runs_end_changes_nothing(seed, spread):
     score = drawn([0.42, 0.421, 0.419, 0.422, 0.418], spread, seed)
     there = run(race(), score)

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -46,7 +47,7 @@ def test_a_configuration_with_too_few_seeds_is_neither_judged_nor_the_best():
     assert list(clearly_worse(scores, Goal.MINIMIZE, min_seeds=1)) == [1, 2, 3]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(scores=SCORES, goal=st.sampled_from(list(Goal)), least=st.integers(1, 3))
 def test_the_best_is_never_among_them_and_the_direction_is_a_mirror(scores, goal, least):
     found = clearly_worse(scores, goal, min_seeds=least)

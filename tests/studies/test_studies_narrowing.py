@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ configurations = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(configurations, unit, unit)
 def test_a_narrowed_space_lies_in_the_old_one_and_holds_the_best(best, margin, u):
     space = narrowed(SPACE, best, margin=margin)
@@ -56,7 +57,7 @@ def test_a_narrowed_space_lies_in_the_old_one_and_holds_the_best(best, margin, u
         assert type(new.distribution.ppf(u)) in {type(old.distribution.ppf(v)) for v in (0, 0.3, 0.6, 0.8, 1)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(configurations, unit)
 def test_a_narrowed_space_can_be_written_as_a_sweep_and_read_back(best, margin):
     space = narrowed(SPACE, best, margin=margin)

@@ -2,20 +2,19 @@
 
 import json
 import os
-import subprocess
 import sys
 import warnings
 
 import optuna
 import pytest
-from sweeping import in_this_process
+import warm
+from sweeping import PROGRAMS, in_this_process
 from waiting import killed_after
 
 import sweepkit
 from sweepkit.cli import app
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.model.records import SweepState
-from sweepkit.paths import CODE_DIR
 from sweepkit.search.objective_trial import ObjectiveTrial
 from sweepkit.store.mirror import load_study
 from sweepkit.store.open import open_store
@@ -146,12 +145,13 @@ raise SystemExit("not run")
 @pytest.mark.slow
 def test_the_command_resumes_after_a_kill(tmp_path):
     (tmp_path / "tune.py").write_text(FILE)
-    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "SWEEPKIT_OUTPUT_DIR": str(tmp_path / "out")}
-    command = [sys.executable, "-m", "sweepkit", "optimize", "tune.py:objective", "--n-trials", "6", "--seed", "1"]
-    killed_after("run   2", command, cwd=tmp_path, env={**env, "WAIT": "1"})
+    env = {**os.environ, "PYTHONWARNINGS": "default", "SWEEPKIT_OUTPUT_DIR": str(tmp_path / "out")}
+    tool = [sys.executable, str(PROGRAMS / "tool.py")]
+    command = [*tool, "optimize", "tune.py:objective", "--n-trials", "6", "--seed", "1"]
+    killed_after("run   2", command, start=warm.WarmPopen, cwd=tmp_path, env={**env, "WAIT": "1"})
     before = sweepkit.open("tune_objective", output_dir=tmp_path / "out").runs()
     assert list(before["state"][:3]) == ["finished"] * 3
-    again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
+    again = warm.run(command, cwd=tmp_path, env=env, timeout=100)
     assert again.returncode == 0, again.stdout + again.stderr
     after = sweepkit.open("tune_objective", output_dir=tmp_path / "out").runs()
     assert list(after["state"]) == ["finished"] * 6 and after["params.x"].nunique() == 6

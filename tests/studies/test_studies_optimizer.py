@@ -12,7 +12,9 @@ from small_study import SMALL, SPACE, rows
 from snapshots import words_of
 
 from sweepkit.errors import DataError, SpecError
+from sweepkit.studies import optimizer as optimizer_module
 from sweepkit.studies.optimizer import NoResultError, OptunaOptimizer, create_optuna_optimizer
+from sweepkit.studies.yaml.study_sweep import study_sweep
 from sweepkit.training.config.training import TrainingConfig, read_training_config
 
 WORDS = words_of(__file__)
@@ -342,8 +344,29 @@ class Second(optuna.pruners.BasePruner):
         return trial.number == 1
 
 
+# A training of a moment in the place of trainer.py; the one that is to be pruned goes on until it is.
+TRIAL = """
+import json, os, sys, time
+
+given = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+step, rate = 0, float(given["learning_rate"])
+while step < (2000 if rate == 0.001 else 1):
+    with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as reports:
+        print(json.dumps({"eval/rougeL_f1": rate, "_step": step}), file=reports)
+    step += 1
+    time.sleep(0.01)
+"""
+
+
+def light(study, program):
+    sweep = study_sweep(study)
+    return {**sweep, "program": str(program), "sweepkit": {**sweep["sweepkit"], "preload": []}}
+
+
 @pytest.mark.slow
-def test_a_subclass_with_its_own_space_sampler_and_pruner(tmp_path):
+def test_a_subclass_with_its_own_space_sampler_and_pruner(tmp_path, monkeypatch):
+    (tmp_path / "trial.py").write_text(TRIAL)
+    monkeypatch.setattr(optimizer_module, "study_sweep", lambda study: light(study, tmp_path / "trial.py"))
     settings = {"n_trials": 4, "output_dir": tmp_path, "study_name": "own"}
     data = (rows(0, 8), rows(8, 12))
     optimizer = Conditional(SMALL, *data, **settings, sampler=optuna.samplers.RandomSampler(seed=3), pruner=Second())

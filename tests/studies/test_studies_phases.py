@@ -31,6 +31,7 @@ sweepkit: {{preload: []}}
 phases: {phases}
 """
 FOCUS = "[{name: explore, n_trials: 5}, {name: focus, n_trials: 3, top: 2}, {name: confirm, top: 2, seeds: 2}]"
+SHORT = "[{name: explore, n_trials: 2}, {name: focus, n_trials: 2, top: 1}]"
 STAGES = "[{name: one, parameters: [learning_rate], n_trials: 3}, {name: two, parameters: rest, n_trials: 2}]"
 
 
@@ -145,20 +146,20 @@ def test_stages_keep_what_the_stages_before_have_found(study, tmp_path):
 
 
 def test_a_call_that_may_make_few_runs_stops_between_phases_and_the_next_goes_on(study, tmp_path):
-    part = study(FOCUS, "--count", "6")
-    assert not part.complete and len(starts(tmp_path)) == 6
-    assert [len(result.runs) for result in part.results] == [5, 1]
+    part = study(SHORT, "--count", "3")
+    assert not part.complete and len(starts(tmp_path)) == 3
+    assert [len(result.runs) for result in part.results] == [2, 1]
     before, _ = recorded(tmp_path, "s-focus")
-    assert study(FOCUS).complete
+    assert study(SHORT).complete
     after, runs = recorded(tmp_path, "s-focus")
-    assert after.space == before.space and len(runs) == 3 and len(starts(tmp_path)) == 12
+    assert after.space == before.space and len(runs) == 2 and len(starts(tmp_path)) == 4
 
 
 def test_fresh_makes_all_phases_anew_and_goes_on_with_those(study, tmp_path):
-    study(FOCUS)
-    assert not study(FOCUS, "--fresh", "--seed", "7", "--count", "5").complete
-    outcome = study(FOCUS)
-    assert [result.sweeps for result in outcome.results[:2]] == [("s-explore-2",), ("s-focus-2",)]
+    study(SHORT)
+    assert not study(SHORT, "--fresh", "--seed", "7", "--count", "2").complete
+    outcome = study(SHORT)
+    assert [result.sweeps for result in outcome.results] == [("s-explore-2",), ("s-focus-2",)]
     focus, _ = recorded(tmp_path, "s-focus-2")
     assert focus.extensions.prior_runs == ("s-explore-2",)
 

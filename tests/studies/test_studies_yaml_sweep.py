@@ -1,4 +1,5 @@
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ def study(*found, **more):
     return OptunaConfig(study_name="s", objectives=(objective,), parameters=found, **more)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(parameters())
 def test_the_space_of_the_sweep_is_that_of_the_file(parameter):
     text = yaml_text(sweep_dict(study(parameter)), head="made")
@@ -68,7 +69,7 @@ def test_the_space_of_the_sweep_is_that_of_the_file(parameter):
         assert all(isinstance(end, int) == (parameter.kind == "int") for end in ends)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(parameters())
 def test_a_grid_lists_every_value_or_is_refused(parameter):
     grid = study(parameter, sampler={"name": "grid"})
@@ -149,7 +150,7 @@ _PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(st.text(min_size=1), _PLAIN, min_size=1, max_size=4))
 def test_yaml_text_is_read_back_to_the_same_values(data):
     from sweepkit.text.yaml import load

@@ -5,6 +5,8 @@ from typing import Any
 
 from sweepkit.training.config.training import TrainingConfig, apply, from_mapping
 
+NEW_TOKENS = 8  # that an evaluation generates at most: a third of a training with 24 of them
+
 
 def config_for(folder: Any, **changes: Any) -> TrainingConfig:
     """Return a configuration of three steps on 16 dialogues; `lora__r=2` sets lora.r."""
@@ -12,7 +14,7 @@ def config_for(folder: Any, **changes: Any) -> TrainingConfig:
         {
             "model": {"name": str(folder)},
             "data": {"max_train_samples": 16, "max_val_samples": 6, "allow_small_val": True},
-            "tokenizer": {"encoder_max_len": 128, "decoder_max_len": 24},
+            "tokenizer": {"encoder_max_len": 128, "decoder_max_len": NEW_TOKENS},
             "training": {"max_steps": 3, "eval_steps": 2.0, "per_device_train_batch_size": 4, "use_cpu": True},
         }
     )

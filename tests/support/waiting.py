@@ -24,9 +24,9 @@ def heard(process, text):
     raise AssertionError(f"it ended without saying {text!r}")
 
 
-def killed_after(text, command, **popen):
+def killed_after(text, command, *, start=subprocess.Popen, **popen):
     """Run a command until it says a line that begins with `text`; then kill -9 it and all that it has started."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, **popen)
+    process = start(command, stdout=subprocess.PIPE, text=True, start_new_session=True, **popen)
     try:
         for line in process.stdout:
             if line.startswith(text):

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import yaml
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -133,7 +134,7 @@ yaml_soup = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(yaml_soup | st.text(max_size=30))
 def test_no_text_breaks_the_reader(text):
     try:
@@ -151,7 +152,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
 def test_json_is_yaml(value):
     import json
@@ -188,7 +189,7 @@ WRITTEN = st.one_of(
 ).filter(lambda text: not text.startswith(("-", "?", ":")) or (len(text) > 1 and text[1] not in " :"))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(WRITTEN)
 def test_our_reader_and_wandbs_agree_on_a_scalar_or_the_difference_is_known(text):
     try:

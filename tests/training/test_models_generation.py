@@ -1,5 +1,5 @@
 import pytest
-from in_process import config_for, train
+from in_process import NEW_TOKENS, config_for, train
 from tiny_models import CAUSAL
 
 pytestmark = pytest.mark.usefixtures("library_warnings")
@@ -66,7 +66,7 @@ def test_a_batch_padded_at_the_left_generates_what_each_prompt_generates_alone(l
     texts = []
     for row, item in zip(together.tolist(), items(made.tokenizer), strict=True):
         alone = model.generate(input_ids=torch.tensor([item["input_ids"]]))[0, len(item["input_ids"]) :].tolist()
-        assert len(alone) == 24 or alone[-1] == end
+        assert len(alone) == NEW_TOKENS or alone[-1] == end
         assert row[: len(alone)] == alone
         assert set(row[len(alone) :]) <= {pad_id}
         texts.append(tuple(alone))
@@ -105,7 +105,7 @@ def test_evaluation_scores_what_is_added_and_measures_the_same_loss(tiny, tmp_pa
     assert done.outcome.history[-1].metrics["loss"] == pytest.approx(expected, rel=1e-5)
     prediction = trainer.predict(trainer.eval_dataset)
     assert prediction.predictions.shape[0] == 6
-    assert prediction.predictions.shape[1] <= 24, "new tokens only"
+    assert prediction.predictions.shape[1] <= NEW_TOKENS, "new tokens only"
     first = trainer.eval_dataset[0]
     alone = trainer.model.generate(input_ids=torch.tensor([first["input_ids"]]))[0, len(first["input_ids"]) :]
     assert prediction.predictions[0][: len(alone)].tolist() == alone.tolist()

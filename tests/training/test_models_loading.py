@@ -256,7 +256,7 @@ def test_the_prompt_is_the_configurations_else_the_checkpoints(copy, load):
 
 @pytest.mark.parametrize("family", CAUSAL)
 def test_prompt_and_summary_share_the_positions_of_a_decoder(tiny, load, family):
-    prompt = {"tokenizer__prompt": "<s>{dialogue}<mask>"}
+    prompt = {"tokenizer__prompt": "<s>{dialogue}<mask>", "tokenizer__decoder_max_len": 24}
     load(config_for(tiny(family), tokenizer__encoder_max_len=230, **prompt))
     with pytest.raises(DataError, match=WORDS["must-be-together"]):
         load(config_for(tiny(family), tokenizer__encoder_max_len=231, **prompt))

@@ -3,6 +3,7 @@ import json
 
 import pyarrow
 import pytest
+from depth import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -283,7 +284,7 @@ def test_a_missing_or_empty_reference_is_told_with_its_row(tmp_path):
 TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1).filter(str.strip)
 ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)
 PROPERTY = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

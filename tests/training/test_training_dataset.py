@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -279,7 +280,7 @@ def test_the_split_of_a_seed_stays_the_same_for_ever():
 KEYS = st.lists(st.integers(0, 8) | st.integers(), min_size=2, max_size=30)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(keys=KEYS, seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_a_split_is_a_partition_that_keeps_order_and_equal_keys_together(keys, seed, data):
     size = data.draw(st.integers(1, len(keys) - 1))

@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -30,7 +31,7 @@ def labelled(draw, least=8):
     return np.random.default_rng(draw(st.integers(0, 99))).permutation(labels), NAMES[: len(counts)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(labelled(), st.integers(2, 8), st.integers(0, 2**32 - 1))
 def test_folds_partition_the_rows_and_spread_each_class_evenly(data, count, seed):
     labels, classes = data
@@ -48,7 +49,7 @@ def test_folds_partition_the_rows_and_spread_each_class_evenly(data, count, seed
     assert all((one.val == other.val).all() for one, other in zip(folds, again, strict=True))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(labelled(least=2), st.floats(0.01, 0.99), st.integers(0, 2**32 - 1))
 def test_one_fold_holds_out_a_part_of_each_class_but_not_all(data, ratio, seed):
     labels, classes = data
@@ -89,7 +90,7 @@ def test_a_class_with_too_few_images_is_told_with_how_many(counts, folds, messag
     assert ("lower validation.folds" in str(caught.value)) == (folds > 2)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(labelled(least=1), st.data(), st.integers(0, 99))
 def test_a_sample_has_its_size_and_each_class_in_proportion(data, draw, seed):
     labels, classes = data
@@ -109,7 +110,7 @@ def test_a_sample_smaller_than_the_classes_is_refused():
         sample(np.array([0, 1, 2]), NAMES[:3], 2, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))
 def test_scores_are_scikit_learns(pairs):
     from sklearn.metrics import accuracy_score, f1_score

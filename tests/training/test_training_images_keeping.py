@@ -46,11 +46,16 @@ def attempt(folder, at=None, **params):
     return SimpleNamespace(outcome=outcome, rows=reporter.rows, lines=lines)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What comes of it when nothing preempts it."""
+    return attempt(tmp_path_factory.mktemp("whole"))
+
+
 # Each fold reports two epochs and itself: the 4th row is the 2nd fold's first epoch, the 6th the 2nd fold.
 @pytest.mark.slow
 @pytest.mark.parametrize(("at", "step"), [(4, 10), (6, 20)])
-def test_it_goes_on_with_the_next_fold_and_ends_alike(tmp_path, at, step):
-    whole = attempt(tmp_path / "whole")
+def test_it_goes_on_with_the_next_fold_and_ends_alike(whole, tmp_path, at, step):
     assert attempt(tmp_path / "cut", at).outcome is None
     assert json.loads((tmp_path / "cut" / "kept" / f"step-{step}" / "state.json").read_text())["files"] == {}
     last = attempt(tmp_path / "cut")

@@ -170,7 +170,7 @@ def test_one_fold_reports_each_epoch(tmp_path):
 
 @pytest.mark.parametrize("config", [ImageConfig(), PerceiverConfig()], ids=["convnext", "perceiver"])
 def test_equal_seeds_give_equal_bits_and_others_do_not(tmp_path, config):
-    params = {**SMALL, "mixup_alpha": 0.3, "model.dropout": 0.2}
+    params = {**SMALL, "max_samples": 100, "mixup_alpha": 0.3, "model.dropout": 0.2}
     one, same, other = (go(tmp_path, config, **params, seed=seed) for seed in (7, 7, 8))
     assert one.outcome.history == same.outcome.history
     assert one.predictions == same.predictions
@@ -179,7 +179,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(tmp_path, config):
 
 
 def test_settings_reach_the_training(tmp_path):
-    small = {**SMALL, "epochs": 2, "max_samples": 100}
+    small = {**SMALL, "epochs": 2, "max_samples": 60}
     plain = go(tmp_path, **small)
     changes = {
         "mixup_alpha": 0.5,
@@ -263,14 +263,15 @@ def test_the_datas_own_test_part_can_be_the_judge(tmp_path, monkeypatch):
 
 
 def test_saved_models_are_checkpoints_that_score_the_same(tmp_path):
-    trained = go(tmp_path / "a", **{**SMALL, "epochs": 3}, model_name="vit", save_model=True, dropout=0.1)
+    small = {**SMALL, "max_samples": 100}
+    trained = go(tmp_path / "a", **{**small, "epochs": 3}, model_name="vit", save_model=True, dropout=0.1)
     folder = tmp_path / "a" / "model"
     assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "preprocessor_config.json"}
-    again = go(tmp_path / "b", **SMALL, model_name=str(folder), learning_rate=1e-12)
+    again = go(tmp_path / "b", **small, model_name=str(folder), learning_rate=1e-12)
     assert again.last["loss"] == pytest.approx(trained.last["loss"], rel=1e-4)
     assert again.predictions == trained.predictions
     assert not (tmp_path / "b" / "model").exists()
-    go(tmp_path / "c", PerceiverConfig(), **{**SMALL, "folds": 2}, save_model=True)
+    go(tmp_path / "c", PerceiverConfig(), **{**small, "folds": 2}, save_model=True)
     assert {path.name for path in (tmp_path / "c" / "model").iterdir()} == {"fold_1", "fold_2"}
     said = json.loads((tmp_path / "c" / "model" / "fold_1" / "config.json").read_text(encoding="utf-8"))
     assert said["model"]["latent_dim"] == 64 and len(said["mean"]) == 1

@@ -2,16 +2,13 @@
 
 import gc
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from memory_bound import FULL, Memory
 from snapshots import words_of
+from sweeping import in_this_process
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -27,6 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from sweepkit.cli.trainer import main
 from sweepkit.environ import CACHE_DIR_ENV, RUN_DIR_ENV
 from sweepkit.paths import CODE_DIR, CONFIG_DIR
 from sweepkit.training import fits
@@ -39,7 +37,6 @@ from sweepkit.training.usage import RecordedConfig
 WORDS = words_of(__file__)
 
 VOCABULARY = 40
-SUPPORT = Path(__file__).parent.parent / "support"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -456,35 +453,10 @@ def test_what_fits_holds_for_the_same_model_and_as_little_memory(tmp_path, monke
     assert fits.fits_of(quick().raw, {}, device="gpu") is None  # one training, no sweep
 
 
-BOUNDED = """
-import runpy, sys
-from memory_bound import Memory
-Memory(4_000_000, most_at_once=5).install(setattr)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv.pop(1), run_name="__main__")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_result_file_says_what_was_done(tmp_path):
+def test_the_result_file_says_what_was_done(tmp_path, monkeypatch):
+    Memory(4_000_000, most_at_once=5).install(monkeypatch.setattr)
     options = ["--config=quick_test", "--max_train_samples=40", "--max_val_samples=12", "--max_steps=2"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            BOUNDED,
-            "trainer.py",
-            str(CODE_DIR / "trainer.py"),
-            *options,
-            "--output-dir",
-            str(tmp_path),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), str(CODE_DIR)])},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    done = in_this_process(main, [*options, "--output-dir", str(tmp_path)], CODE_DIR)
     assert done.returncode == 0, done.stderr
     assert WORDS["out-of-memory-at-step-11"] in done.stdout
     result = json.loads((tmp_path / "results" / "training_results.json").read_text(encoding="utf-8"))

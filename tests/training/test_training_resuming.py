@@ -69,29 +69,40 @@ def files(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "output" / "results").glob("*"))}
 
 
-def check(config, tmp_path, *cuts):
-    """Preempt at each of the cuts, an attempt each; compare the last attempt with an undisturbed one."""
-    whole = attempt(config, tmp_path / "whole")
-    folder = tmp_path / "cut"
-    for cut in cuts:
-        done = attempt(config, folder, cut=cut)
-        assert done.outcome is None, f"not preempted at {cut}"
-        assert [path.name[:5] for path in (folder / "kept").iterdir()] == ["step-"]
-    last = attempt(config, folder)
-    assert last.outcome is not None
-    assert last.outcome.facts["resumed_at"] > 0
-    assert last.counts["training_step"] < whole.counts["training_step"]
-    assert last.rows == whole.rows
-    assert last.outcome.history == whole.outcome.history
-    assert last.outcome.steps == whole.outcome.steps
-    assert last.outcome.facts.get("examples") == whole.outcome.facts.get("examples")
-    assert last.outcome.facts.get("stopped_early") == whole.outcome.facts.get("stopped_early")
-    assert files(folder) == files(tmp_path / "whole")
-    return SimpleNamespace(whole=whole, last=last)
+@pytest.fixture(scope="module")
+def check(tmp_path_factory):
+    """Return a function that preempts at each of some cuts, an attempt each, and compares the last with the whole.
+
+    What becomes of a configuration that nothing preempts is seen once.
+    """
+    undisturbed = {}
+
+    def check(config, folder, *cuts):
+        if config not in undisturbed:
+            beside = tmp_path_factory.mktemp("whole")
+            undisturbed[config] = beside, attempt(config, beside)
+        beside, whole = undisturbed[config]
+        for cut in cuts:
+            done = attempt(config, folder, cut=cut)
+            assert done.outcome is None, f"not preempted at {cut}"
+            assert [path.name[:5] for path in (folder / "kept").iterdir()] == ["step-"]
+        last = attempt(config, folder)
+        assert last.outcome is not None
+        assert last.outcome.facts["resumed_at"] > 0
+        assert last.counts["training_step"] < whole.counts["training_step"]
+        assert last.rows == whole.rows
+        assert last.outcome.history == whole.outcome.history
+        assert last.outcome.steps == whole.outcome.steps
+        assert last.outcome.facts.get("examples") == whole.outcome.facts.get("examples")
+        assert last.outcome.facts.get("stopped_early") == whole.outcome.facts.get("stopped_early")
+        assert files(folder) == files(beside)
+        return SimpleNamespace(whole=whole, last=last)
+
+    return check
 
 
 @pytest.mark.parametrize("family", ["bart", pytest.param("t5", marks=pytest.mark.heavy), "gpt2"])
-def test_within_an_epoch_and_within_an_evaluation(tiny, tmp_path, family):
+def test_within_an_epoch_and_within_an_evaluation(tiny, tmp_path, check, family):
     # 16 dialogues, 4 steps an epoch; dropout is on, so every step hangs on the random stream.
     config = config_for(tiny(family), max_steps=7, eval_steps=2.0, dropout_rate=0.2, per_device_eval_batch_size=3)
     check(config, tmp_path, ("training_step", 1), ("prediction_step", 2), ("training_step", 2))
@@ -100,7 +111,7 @@ def test_within_an_epoch_and_within_an_evaluation(tiny, tmp_path, family):
 @pytest.mark.parametrize(
     "cut", [("training_step", 4), ("training_step", 8), ("prediction_step", 1), ("prediction_step", 4)]
 )
-def test_at_an_epochs_end_and_at_the_very_end(tiny, tmp_path, cut):
+def test_at_an_epochs_end_and_at_the_very_end(tiny, tmp_path, check, cut):
     config = config_for(
         tiny("bart"), max_steps=-1, num_train_epochs=2.0, eval_strategy="epoch", per_device_eval_batch_size=3
     )
@@ -108,7 +119,7 @@ def test_at_an_epochs_end_and_at_the_very_end(tiny, tmp_path, cut):
     assert got.last.outcome.steps == 8
 
 
-def test_accumulated_batches_and_another_optimizer(tiny, tmp_path):
+def test_accumulated_batches_and_another_optimizer(tiny, tmp_path, check):
     config = config_for(
         tiny("t5"),
         max_steps=5,
@@ -121,11 +132,11 @@ def test_accumulated_batches_and_another_optimizer(tiny, tmp_path):
     check(config, tmp_path, ("training_step", 5), ("training_step", 1))
 
 
-def test_adapters(tiny, tmp_path):
+def test_adapters(tiny, tmp_path, check):
     check(config_for(tiny("bart"), max_steps=5, lora__enabled=True, lora__r=2), tmp_path, ("training_step", 3))
 
 
-def test_what_was_done_about_a_full_memory_is_done_on(tiny, tmp_path, monkeypatch):
+def test_what_was_done_about_a_full_memory_is_done_on(tiny, tmp_path, check, monkeypatch):
     from memory_bound import Memory
 
     Memory(most_at_once=2).install(monkeypatch.setattr)

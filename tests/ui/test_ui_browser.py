@@ -14,11 +14,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import warm
 from paged import NAME, record_several, record_sweep
+from sweeping import PROGRAMS
 
 from sweepkit.housekeeping.find import SweepPlace
 from sweepkit.housekeeping.labels import change_tags
-from sweepkit.paths import CODE_DIR
 from sweepkit.ui.options import UiOptions
 from sweepkit.ui.server import served
 
@@ -94,10 +95,10 @@ class Tab:
 def running(tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "sweep.yaml").write_text(YAML)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sweepkit", "run", "sweep.yaml", "--output-dir", "out"],
+    process = warm.WarmPopen(
+        [sys.executable, str(PROGRAMS / "tool.py"), "run", "sweep.yaml", "--output-dir", "out"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CODE_DIR)},
+        env={**os.environ, "PYTHONWARNINGS": "default"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
