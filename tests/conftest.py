@@ -1,5 +1,6 @@
 """What every test gets: nothing of the developer's environment leaks into a sweep."""
 
+import gc
 import os
 import signal
 
@@ -18,6 +19,7 @@ for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT
         "SWEEPKIT_MANY",
     ):
         del os.environ[name]
+gc.disable()  # collection makes a million objects that stay: `pytest_collection_finish`
 os.environ["OMP_NUM_THREADS"] = "1"  # read as torch is imported: threads that wait for each other spin
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -41,3 +43,10 @@ def pytest_collection_modifyitems(items):
     """Run the modules with slow tests first: at the end short ones fill both workers (with --no-loadscope-reorder)."""
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """Let no garbage collection walk through the tests and the libraries that they import: they stay to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()

@@ -279,7 +279,7 @@ def _reads(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (module, name) for every name of the package that a file reads from a module."""
     known = modules()
     whole: set[str] = set()
-    tree = tree_of(path)
+    tree = tree_of(path) if path.is_relative_to(PACKAGE) else ast.parse(path.read_bytes())  # read once, and not kept
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             whole |= {alias.name for alias in node.names if alias.name in known}
