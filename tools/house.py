@@ -298,8 +298,7 @@ def ways() -> dict[str, list[tuple[str, str]]]:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     found = {}
     for way, opening in WAYS.items():
-        part = text.split(opening, 1)[1]
-        part = re.split(r"\n(?:And back|Who leads|Which configuration)|\n## ", part)[0]
+        part = text.split(opening, 1)[1].split("\n\n", 2)[1]  # the numbered list; what stands below is not on the way
         steps = [pair for a, b, c, d in _STEP.findall(part) for pair in ((a, b), (c, d)) if pair[0]]
         found[way] = [(file, name) for file, name in steps if (PACKAGE / file).exists()]
     return found
