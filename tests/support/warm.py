@@ -32,7 +32,6 @@ PRELOADED = (
     "sweepkit.cli.monitor_sweep",
     "sweepkit.monitor.monitor",
     "sweepkit.runner.call",
-    "sweepkit.runner.mirroring",
     "sweepkit.runner.space_function",
     "sweepkit.runner.sweep_report",
     "sweepkit.stats.top_two",
