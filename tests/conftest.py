@@ -19,7 +19,6 @@ for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT
         "SWEEPKIT_MANY",
     ):
         del os.environ[name]
-gc.disable()  # collection makes a million objects that stay: `pytest_collection_finish`
 os.environ["OMP_NUM_THREADS"] = "1"  # read as torch is imported: threads that wait for each other spin
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -45,8 +44,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
-def pytest_collection_finish():
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
     """Let no garbage collection walk through the tests and the libraries that they import: they stay to the end."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
