@@ -1,5 +1,6 @@
 """What every test gets: nothing of the developer's environment leaks into a sweep."""
 
+import gc
 import os
 import signal
 
@@ -42,3 +43,15 @@ def pytest_collection_modifyitems(items):
     """Run the modules with slow tests first: at the end short ones fill both workers (with --no-loadscope-reorder)."""
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Let no garbage collection walk through the tests and the libraries that they import: they stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()

@@ -279,7 +279,7 @@ def _reads(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (module, name) for every name of the package that a file reads from a module."""
     known = modules()
     whole: set[str] = set()
-    tree = tree_of(path)
+    tree = tree_of(path) if path.is_relative_to(PACKAGE) else ast.parse(path.read_bytes())  # read once, and not kept
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             whole |= {alias.name for alias in node.names if alias.name in known}
@@ -298,8 +298,7 @@ def ways() -> dict[str, list[tuple[str, str]]]:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     found = {}
     for way, opening in WAYS.items():
-        part = text.split(opening, 1)[1]
-        part = re.split(r"\n(?:And back|Who leads|Which configuration)|\n## ", part)[0]
+        part = text.split(opening, 1)[1].split("\n\n", 2)[1]  # the numbered list; what stands below is not on the way
         steps = [pair for a, b, c, d in _STEP.findall(part) for pair in ((a, b), (c, d)) if pair[0]]
         found[way] = [(file, name) for file, name in steps if (PACKAGE / file).exists()]
     return found

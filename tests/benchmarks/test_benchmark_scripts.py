@@ -1,9 +1,11 @@
 import dataclasses
 import importlib
 import json
+import os
 import sys
 
 import pytest
+import warm
 from snapshots import words_of
 
 from sweepkit import paths
@@ -32,6 +34,27 @@ def script(monkeypatch):
     yield importlib.import_module
     for name in NAMES:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def forked_agent(script, monkeypatch):
+    """Return a function from a benchmark to itself, its agents forked with their imports: half the CPU of so few runs.
+
+    `test_an_agent_that_fails_is_told_with_its_last_lines` and the heavy ones start agents as a benchmark does.
+    """
+
+    def run_agent(sweep, *options, workers, env):
+        command = [sys.executable, str(script("measuring").RUN_AGENT), str(workers), "--sweep-config", str(sweep)]
+        command += ["--output-dir", str(sweep.parent / "out"), *options]
+        env = {**os.environ, "PYTHONWARNINGS": "default", **env}
+        done = warm.run(command, timeout=120, cwd=sweep.parent, env=env)
+        assert done.returncode == 0, done.stderr
+
+    def patched(name):
+        monkeypatch.setattr(script(name), "run_agent", run_agent)
+        return script(name)
+
+    return patched
 
 
 def saved(folder, name):
@@ -77,12 +100,13 @@ def test_an_agent_that_fails_is_told_with_its_last_lines(tmp_path, script):
 # -- overhead ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_overhead_of_ours_and_of_optuna_in_one_table(tmp_path, script):
-    options = ["--runs", "4", "--peer-runs", "4", "--wandb-runs", "0", "--repetitions", "1", "--quiet-s", "0"]
-    assert script("overhead").main([*options, "--output", str(tmp_path)]) == 0
+@pytest.mark.parametrize("peer_runs", [0, pytest.param(4, marks=pytest.mark.heavy)])
+def test_the_overhead_of_ours_and_of_optuna_in_one_table(tmp_path, forked_agent, peer_runs):
+    options = ["--runs", "4", "--peer-runs", str(peer_runs), "--wandb-runs", "0", "--repetitions", "1"]
+    assert forked_agent("overhead").main([*options, "--quiet-s", "0", "--output", str(tmp_path)]) == 0
     text, data = saved(tmp_path, "overhead")
     names = [found["name"] for found in data["timings"]]
-    assert [name.split()[0] for name in names] == ["sweepkit", "sweepkit", "Optuna"]
+    assert [name.split()[0] for name in names] == ["sweepkit", "sweepkit"] + ["Optuna"] * bool(peer_runs)
     assert all(found["runs"] == 4 and found["seconds_per_run"] > 0 for found in data["timings"])
     assert all(f"| {name} |" in text for name in names)
 
@@ -226,9 +250,9 @@ def test_a_wrong_bit_of_rouge_fails_loudly(script):
 # -- idle slots -------------------------------------------------------------------------------------------------------
 
 
-def test_how_busy_slots_are_kept_and_what_a_further_worker_takes(tmp_path, script):
+def test_how_busy_slots_are_kept_and_what_a_further_worker_takes(tmp_path, forked_agent):
     options = ["--workers", "1", "3", "--rounds", "2", "--sleep-s", "0.2", "--preload", "csv", "--quiet-s", "0"]
-    assert script("idle").main([*options, "--output", str(tmp_path)]) == 0
+    assert forked_agent("idle").main([*options, "--output", str(tmp_path)]) == 0
     text, data = saved(tmp_path, "idle")
     assert [item["runs"] for item in data["measured"]] == [2, 6, 6]
     assert [len(item["gaps_s"]) for item in data["measured"]] == [1, 3, 3]

@@ -47,7 +47,7 @@ class PostgresServer:
         data = str(self.folder / "data")
         options = (
             f"-c listen_addresses={self.listen} -p {self.port} -c unix_socket_directories={self.folder} "
-            "-c fsync=off -c max_connections=200"
+            "-c fsync=off -c autovacuum=off -c max_connections=200"
         )
         log = str(self.folder / "server.log")
         self.command("pg_ctl", "-D", data, "-w", "-t", "30", "-l", log, "-o", options, "start")

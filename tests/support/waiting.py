@@ -8,12 +8,20 @@ import time
 WAIT_S = 60  # how long a condition may take on a machine that is busy with other things
 
 
+LONGEST_PAUSE_S = 0.05
+
+
 def wait_until(condition, what, timeout_s=WAIT_S, every_s=0.005):
-    """Return when `condition()` holds; fail with `what` was waited for when it does not."""
-    deadline = time.monotonic() + timeout_s
+    """Return when `condition()` holds; fail with `what` was waited for when it does not.
+
+    The longer it takes the more seldom it is asked, which costs a tenth of the time waited at most: to ask may mean to
+    read a record or a page, and those that are waited for need the cores.
+    """
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(every_s)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"waited {timeout_s} s for: {what}"
+        time.sleep(max(every_s, min(LONGEST_PAUSE_S, waited / 10)))
 
 
 def heard(process, text):

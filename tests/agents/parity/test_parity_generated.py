@@ -33,7 +33,7 @@ def _told(output):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @given(row=rows())
-@settings(max_examples=8, phases=[Phase.generate], **_QUIET)
+@settings(max_examples=4, phases=[Phase.generate], **_QUIET)
 def test_a_generated_program_runs_warm_as_fresh(tmp_path_factory, row):
     assert not (found := differences(row, tmp_path_factory.getbasetemp())), f"{row.program}\n{found}"
 
