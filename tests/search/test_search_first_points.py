@@ -77,3 +77,37 @@ def test_other_points_are_another_sweep():
     other = from_config({**SWEEP, "sweepkit": {"first_points": [{"lr": 0.5}]}})
     assert compare(from_config(SWEEP), other).kind is ChangeKind.DIFFERS
     assert compare(from_config(SWEEP), from_config(SWEEP)).kind is ChangeKind.SAME
+
+
+CONDITIONAL = {
+    "metric": {"name": "loss", "goal": "minimize"},
+    "parameters": {
+        "opt": {"values": ["sgd", "adam"]},
+        "beta": {"min": 0.0, "max": 1.0},
+        "warm": {"values": [True, False]},
+        "steps": {"min": 1, "max": 9},
+    },
+    "sweepkit": {
+        "conditions": {"beta": {"when": {"opt": "adam"}}, "steps": {"when": {"warm": True}}},
+        "first_points": [{"opt": "adam", "beta": 0.25}, {"opt": "sgd", "warm": True}, {"opt": "adam", "warm": True}],
+    },
+}
+
+
+@pytest.mark.parametrize("method, sampler", [("random", None), ("bayes", None), ("bayes", "tpe")])
+def test_a_point_brings_the_parameters_that_its_values_make_part_of_a_run(method, sampler):
+    spec = from_config({**CONDITIONAL, "method": method})
+    found = asked(spec, 12, sampler=sampler)
+    assert found[0]["opt"] == "adam" and found[0]["beta"] == 0.25
+    assert found[1].keys() == {"opt", "warm", "steps"} and found[1]["opt"] == "sgd"
+    assert found[2].keys() == {"opt", "beta", "warm", "steps"} and found[2]["warm"] is True
+    assert all(spec.space.active(flat) == flat.keys() for flat in map(spec.space.flatten, found))
+    assert found[:3] == asked(spec, 3, sampler=sampler)
+
+
+@pytest.mark.parametrize("point", [{"beta": 0.25}, {"opt": "sgd", "beta": 0.25}, {"warm": False, "steps": 3}])
+def test_a_point_names_no_parameter_that_its_run_may_lack(point):
+    own = {**CONDITIONAL["sweepkit"], "first_points": [point]}
+    with pytest.raises(SpecError) as caught:
+        from_config({**CONDITIONAL, "method": "random", "sweepkit": own})
+    assert [problem.key for problem in caught.value.problems] == ["sweepkit.first_points[0]"]

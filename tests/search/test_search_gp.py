@@ -78,6 +78,33 @@ def test_a_pending_run_changes_no_mean_and_takes_its_doubt():
     assert believed.at(at)[1][0] < 0.2 * plain.at(at)[1][0]
 
 
+def test_a_value_that_is_in_doubt_counts_less_and_leaves_its_row_unsure():
+    space = gp_space(space_of(x=REAL))
+    rows, values = np.array([[0.1], [0.4], [0.5], [0.6], [0.9]]), np.array([0.5, -0.5, 1.5, -0.5, 0.4])
+    known, doubt = fit(space, rows, values), np.array([0.0, 0.0, 1.0, 0.0, 0.0])
+    plain, doubting = GaussianProcess(space, rows, values, known), GaussianProcess(space, rows, values, known, doubt)
+    at = np.array([[0.5], [0.1]])
+    assert doubting.at(at)[0][0] < plain.at(at)[0][0] - 0.3
+    assert doubting.at(at)[1][0] > 2 * plain.at(at)[1][0]
+    assert doubting.at(at)[0][1] == pytest.approx(plain.at(at)[0][1], abs=0.1)
+
+
+def test_the_likelihood_knows_the_doubt_and_its_gradient_does():
+    space = gp_space(MIXED)
+    rows, values, doubt = draws(space, 8), np.random.default_rng(1).standard_normal(8), np.linspace(0, 2, 8)
+    distances = gaussian_process._distances(space, rows)
+    theta = np.zeros(len(distances) + 2)
+    covariance = gaussian_process.correlation(distances.sum(0)) + np.eye(8) + np.diag(doubt)
+    mean = np.linalg.solve(covariance, values).sum() / np.linalg.inv(covariance).sum()
+    expected = stats.multivariate_normal(np.full(8, mean), covariance).logpdf(values) + 4 * math.log(2 * math.pi)
+    found, slope = gaussian_process._likelihood(distances, values, theta, doubt)
+    assert found == pytest.approx(expected)
+    for place in range(len(theta)):
+        step = np.eye(len(theta))[place] * 1e-5
+        ahead, behind = (gaussian_process._likelihood(distances, values, theta + s, doubt)[0] for s in (step, -step))
+        assert slope[place] == pytest.approx((ahead - behind) / 2e-5, rel=1e-3, abs=1e-6)
+
+
 @pytest.mark.parametrize("z", [5.0, 0.0, -0.9, -1.1, -10.0, -37.0])
 def test_the_logarithm_of_the_improvement_is_exact(z):
     plain = stats.norm.pdf(z) + z * stats.norm.cdf(z)

@@ -80,3 +80,42 @@ def test_an_engine_told_many_runs_makes_few_trials_and_the_same_proposal_in_anot
     retried = dataclasses.replace(view(5, 0.0), state=RunState.PENDING, history=())
     first.tell(retried)
     assert first.ask(1202).info == {**one.info, "observed": 1199, "pending": 1, "attempt": 0}
+
+
+def ended(number, reports, state=RunState.STOPPED, x=0.5, loss=1.0):
+    history = tuple(loss + 1 / (1 + report) for report in range(reports))
+    return RunView(number=number, run_id="", params={"x": x}, state=state, history=history)
+
+
+def test_how_early_a_run_was_stopped_is_told_by_the_longest_finished_run():
+    kept = Ledger(Metric(name="m", goal=Goal.MINIMIZE))
+    for number, reports in enumerate((1, 10, 100, 200)):
+        kept.tell(number, ended(number, reports))
+    assert [kept.earliness(number) for number in range(4)] == [0.0] * 4
+    kept.tell(4, ended(4, 100, RunState.FINISHED))
+    kept.tell(5, ended(5, 10, RunState.FINISHED))
+    assert [kept.earliness(number) for number in range(6)] == pytest.approx([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
+    kept.tell(4, ended(4, 20, RunState.RUNNING))  # it is tried again: ten reports are a whole run then
+    assert [kept.earliness(number) for number in range(3)] == [1.0, 0.0, 0.0]
+
+
+def told_of_stops(order):
+    made = OptunaEngine(space(), Metric(name="m", goal=Goal.MINIMIZE), seed=3, sampler="gp")
+    runs = [ended(n, 2 + n % 5, x=(n * 0.6180339887) % 1.0, loss=abs(n - 7.5)) for n in range(14)]
+    runs += [ended(n, 20, RunState.FINISHED, x=(n * 0.6180339887) % 1.0, loss=n / 8) for n in range(14, 17)]
+    for run in order(runs):
+        made.tell(run)
+    return made
+
+
+def test_an_engine_told_of_stopped_runs_proposes_the_same_however_it_was_told():
+    def as_it_went(runs):  # each one while it ran, and the finished ones again
+        for run in runs:
+            yield dataclasses.replace(run, state=RunState.RUNNING, history=run.history[:1])
+        yield from [*runs, *runs[14:]]
+
+    one = told_of_stops(lambda runs: runs).ask(17)
+    assert one == told_of_stops(as_it_went).ask(17)
+    assert one != told_of_stops(lambda runs: [dataclasses.replace(run, state=RunState.FINISHED) for run in runs]).ask(
+        17
+    )

@@ -339,6 +339,40 @@ BAD_SWEEPS: list[BadSweep] = [
         "early_terminate and sweepkit.early_terminate cannot both be given",
         3,
     ),
+    *(
+        (
+            f"audit_{name}",
+            _with(_LR, f"method: random\n{_LOSS}\nsweepkit: {{audit_stopped: 0.5{rest}}}"),
+            "sweepkit.audit_stopped: audit_stopped needs a stopping rule: it finishes runs that the rule would end, "
+            "got 0.5; add early_terminate: auto under `sweepkit:`, or leave it out",
+            3,
+        )
+        for name, rest in (("of_nothing", ""), ("of_none", ", early_terminate: {type: none}"))
+    ),
+    *(
+        (
+            f"conditional_{sampler}",
+            _with(
+                _LR + "\nwd: {min: 0.1, max: 0.5}",
+                f"method: bayes\n{_LOSS}\nsweepkit:\n"
+                f"  conditions: {{wd: {{when: {{lr: {{min: 0.2}}}}}}}}\n  sampler: {sampler}",
+            ),
+            f"sweepkit.sampler: {sampler} needs all parameters in every run, and here some runs lack some, "
+            f'got "{sampler}"; use sampler tpe',
+            5,
+        )
+        for sampler in ("cmaes", "qmc")
+    ),
+    (
+        "first_point_inactive",
+        _with(
+            "opt: {values: [sgd, adam]}\nbeta: {min: 0.1, max: 0.5}",
+            "method: random\nsweepkit:\n  conditions: {beta: {when: {opt: adam}}}\n"
+            "  first_points:\n    - {opt: adam, beta: 0.2}\n    - {opt: sgd, beta: 0.2}",
+        ),
+        "sweepkit.first_points[1]: beta is no part of such a run, got 0.2; give the point values of opt that",
+        6,
+    ),
     (
         "median_setting",
         _with(_LR, f"method: random\n{_LOSS}\nsweepkit: {{early_terminate: {{type: median, eta: 3}}}}"),

@@ -57,7 +57,7 @@ sweepkit:
   min_free_gpu_memory_gb: 10
   kill_delay_s: 5
   preload: [torch, sweepkit.sweep_config]
-  gpus_per_run: 0
+  gpus_per_run: 1
   runs_per_gpu: auto
   cpus_per_run: 2
   sampler: tpe
@@ -123,7 +123,7 @@ def test_every_key_is_read():
     own = spec.extensions
     assert (own.seed, own.retries, own.timeout_s, own.kill_delay_s) == (7, 2, 60.0, 5.0)
     assert (own.time_budget_s, own.min_free_gpu_memory_gb) == (3600.0, 10.0)
-    assert (own.preload, own.gpus_per_run, own.cpus_per_run) == (("torch", "sweepkit.sweep_config"), 0, 2)
+    assert (own.preload, own.gpus_per_run, own.cpus_per_run) == (("torch", "sweepkit.sweep_config"), 1, 2)
     assert own.runs_per_gpu == "auto"
     assert (own.sampler, own.prior_runs, own.base_config) == (Sampler(name="tpe"), ("other",), "kobart")
     assert own.on_failure == (

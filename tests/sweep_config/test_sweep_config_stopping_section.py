@@ -189,3 +189,27 @@ def test_no_word_of_length_where_runs_are_not_compared_report_by_report(rule):
     assert warned("epochs", {"values": [3, 10]}, {"type": rule}) == []
     assert warned("epochs", {"value": 3}, {"type": "median"}) == []
     assert warned("warmup_steps", {"values": [3, 10]}, {"type": "median"}) == []
+
+
+@pytest.mark.parametrize(
+    ("bands", "unused"),
+    [
+        ("{type: hyperband, min_iter: 3, max_iter: 27, s: 2}", "min_iter"),
+        ("{type: asha, min_iter: 3, max_iter: 27, s: 2}", "min_iter"),
+        ("{type: hyperband, min_iter: 3, s: 2}", "s"),
+        ("{type: hyperband, min_iter: 3}", None),
+        ("{type: hyperband, max_iter: 27, s: 2}", None),
+    ],
+)
+def test_bands_given_both_ways_say_which_way_counts(bands, unused):
+    spec = read_sweep_text(HEAD + bands, source="f.yaml")
+    places = [warning.split(": ")[:2] for warning in spec.warnings]
+    assert places == ([["f.yaml:5", f"sweepkit.early_terminate.{unused}"]] if unused else [])
+
+
+@pytest.mark.parametrize(
+    ("each", "shared", "said"), [(0, "auto", True), (2, "auto", True), (2, 3, True), (2, 1, False), (1, "auto", False)]
+)
+def test_sharing_gpus_where_a_run_has_none_or_several_is_said(each, shared, said):
+    spec = from_config({**CONFIG, "sweepkit": {"gpus_per_run": each, "runs_per_gpu": shared}})
+    assert [warning.split(": ")[0] for warning in spec.warnings] == ["sweepkit.runs_per_gpu"] * said

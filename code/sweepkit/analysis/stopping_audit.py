@@ -79,8 +79,8 @@ def audit_sentences(table: RunTable) -> list[str]:
         return []
     were = "was" if found.audited == 1 else "were"
     lines = [
-        f"Audit of the stopping rule: {found.audited} of the {found.stops} runs that it ended {were} finished all the "
-        f"same, and {found.false} became better than all that went on: a false-stop rate of {found.rate:.0%} "
+        f"Audit of the stopping rule: {found.audited} of the {found.stops} runs that it wanted to end {were} finished "
+        f"all the same, and {found.false} became better than all that went on: a false-stop rate of {found.rate:.0%} "
         f"({found.low:.0%} to {found.high:.0%})"
         + (f", by up to {found.regret:.4g}." if found.false else ", so no regret is known.")
     ]

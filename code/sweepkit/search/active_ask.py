@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.errors import SweepKitError
 from sweepkit.model.space import Path, Space
 from sweepkit.search.coding import Coding, Scale
+from sweepkit.sweep_config.sampler import NEED_ALL, NEED_TO_KNOW, WITHOUT_ALL
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-# Samplers whose model is a vector of all parameters. Optuna draws what they leave out independently, and so badly.
-_NEED_ALL = ("cmaes", "qmc")
-_NEED_TO_KNOW = ("gp", "auto")  # which parameters there are, beforehand
-_TRY = "use sampler tpe"
 
 
 def sampler_for(sampler: str, *, known: bool, asked: bool) -> str:
@@ -35,10 +31,10 @@ def sampler_for(sampler: str, *, known: bool, asked: bool) -> str:
     Raises:
         SweepKitError: It cannot, and was asked for.
     """
-    if not known and (sampler == "auto" or (sampler in _NEED_TO_KNOW and not asked)):
+    if not known and (sampler == "auto" or (sampler in NEED_TO_KNOW and not asked)):
         return "tpe"
-    if sampler in _NEED_ALL or (not known and sampler in _NEED_TO_KNOW):
-        raise SweepKitError(f"{sampler} needs all parameters in every run, and here some runs lack some; {_TRY}")
+    if sampler in NEED_ALL or (not known and sampler in NEED_TO_KNOW):
+        raise SweepKitError(f"{sampler} needs all parameters in every run, and here some runs lack some; {WITHOUT_ALL}")
     return sampler
 
 

@@ -38,7 +38,9 @@ class Hyperparameters:
     noise: float
 
 
-def fit(space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None) -> Hyperparameters:
+def fit(
+    space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None, doubt: Floats | None = None
+) -> Hyperparameters:
     """Return the hyperparameters of the greatest posterior density.
 
     Args:
@@ -46,6 +48,7 @@ def fit(space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = N
         rows: Where, shape (n, p).
         values: What, about standardised, finite; shape (n,).
         noise: Its variance, > 0; None: it is learned.
+        doubt: Variance of what is known to be wrong with each value beside it, >= 0, shape (n,); None: nothing.
     """
     distances = _distances(space, rows)
     groups = len(distances)
@@ -55,7 +58,7 @@ def fit(space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = N
     high = np.array([*[6.0] * groups, 3.0, 0.5 if noise is None else low[-1]])
 
     def cost(theta: Floats) -> tuple[float, Floats]:
-        found, slope = _likelihood(distances, values, theta)
+        found, slope = _likelihood(distances, values, theta, doubt)
         away = (theta - center) / spread
         return 0.5 * float(away @ away) - found, away / spread - slope
 
@@ -76,17 +79,21 @@ class GaussianProcess:
         rows: Where, shape (n, p); n >= 1.
         values: What, shape (n,); NaN where the value is still to come: there the mean of the others stands in.
         known: Hyperparameters.
+        doubt: As for `fit`.
     """
 
-    def __init__(self, space: GpSpace, rows: Floats, values: Floats, known: Hyperparameters) -> None:
+    def __init__(
+        self, space: GpSpace, rows: Floats, values: Floats, known: Hyperparameters, doubt: Floats | None = None
+    ) -> None:
         self._space = space
         self._weights = np.exp(-2 * known.scales)
         self._signal = float(np.exp(known.signal))
-        noise = float(np.exp(known.noise))
+        least = float(np.exp(known.noise))
+        noise: float | Floats = least if doubt is None else least + doubt
         self._features = space.features(rows)
         there = np.isfinite(values)
         covariance = self._covariance(rows[there])[:, there]
-        factor = _factor(covariance, noise)
+        factor = _factor(covariance, noise if isinstance(noise, float) else noise[there])
         ones = linalg.cho_solve((factor, True), np.ones(len(covariance)))
         solved = linalg.cho_solve((factor, True), values[there])
         self.mean = float(values[there] @ ones) / float(ones.sum())
@@ -161,7 +168,7 @@ def _root_and_decay(squares: Floats) -> tuple[Floats, Floats]:
     return root, decay
 
 
-def _factor(covariance: Floats, noise: float) -> Floats:
+def _factor(covariance: Floats, noise: float | Floats) -> Floats:
     """Return the lower Cholesky factor of a covariance with noise, more of it where the matrix is singular."""
     scale = float(np.max(np.diag(covariance)))
     for jitter in _JITTERS:
@@ -183,14 +190,14 @@ def _inverse(factor: Floats) -> Floats:
     return found
 
 
-def _likelihood(distances: Floats, values: Floats, theta: Floats) -> tuple[float, Floats]:
+def _likelihood(distances: Floats, values: Floats, theta: Floats, doubt: Floats | None = None) -> tuple[float, Floats]:
     """Return the logarithm of the marginal likelihood and its gradient."""
     groups, n = len(distances), len(values)
     weights = np.exp(-2 * theta[:groups])
     signal, noise = np.exp(theta[-2]), np.exp(theta[-1])
     flat = distances.reshape(groups, n * n)
     equal, slope = _with_slope((weights @ flat).reshape(n, n))
-    factor = _factor(signal * equal, float(noise))
+    factor = _factor(signal * equal, float(noise) if doubt is None else noise + doubt)
     inverse = _inverse(factor)
     ones = inverse.sum(0)
     centered = values - float(values @ ones) / float(ones.sum())

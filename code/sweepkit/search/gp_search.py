@@ -46,6 +46,8 @@ class Shown:
         seconds: How long the runs with a value took, NaN where nobody knows, shape (n,); None: it does not matter.
         lately: How many of the newest ended runs failed.
         taught: Of the runs with a value, the places of those that the hyperparameters are learned from.
+        doubt: How little the value of each says of what the run would have reached: the variance of what is wrong with
+            it, over that of all values, shape (n,); None: nothing is.
     """
 
     rows: Floats
@@ -55,6 +57,7 @@ class Shown:
     taught: Sequence[int]
     lately: int = 0
     seconds: Floats | None = None
+    doubt: Floats | None = None
 
 
 class GpSearch:
@@ -94,9 +97,13 @@ class GpSearch:
     def _score(self, shown: Shown, generator: np.random.Generator) -> "_Score":
         losses = _scalar(shown.losses, generator)
         values = _standardised(losses)
-        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]), self._noise)
+        taught, doubt = shown.taught, shown.doubt
+        learned = None if doubt is None else doubt[taught]
+        known = self._known("values", shown.rows[taught], _standardised(losses[taught]), self._noise, learned)
         rows = np.concatenate([shown.rows, shown.pending])
-        process = GaussianProcess(self._space, rows, np.append(values, np.full(len(shown.pending), np.nan)), known)
+        values = np.append(values, np.full(len(shown.pending), np.nan))
+        doubt = None if doubt is None else np.append(doubt, np.zeros(len(shown.pending)))
+        process = GaussianProcess(self._space, rows, values, known, doubt)
         return _Score(process, float(process.at(shown.rows)[0].min()), self._sure(shown), self._durations(shown))
 
     def _durations(self, shown: Shown) -> "_Durations | None":
@@ -115,10 +122,12 @@ class GpSearch:
         failures = Failures(self._space, shown.rows, shown.failed) if len(shown.failed) else None
         return _Sure(failures, min(shown.lately, len(_RISKS) - 1))
 
-    def _known(self, name: str, rows: Floats, values: Floats, noise: float | None) -> Hyperparameters:
-        key = np.column_stack([rows, np.round(values, _DIGITS)]).tobytes()
+    def _known(
+        self, name: str, rows: Floats, values: Floats, noise: float | None, doubt: Floats | None = None
+    ) -> Hyperparameters:
+        key = np.column_stack([rows, np.round(values, _DIGITS)]).tobytes() + (b"" if doubt is None else doubt.tobytes())
         if name not in self._memo or self._memo[name][0] != key:
-            self._memo[name] = key, fit(self._space, rows, values, noise=noise)
+            self._memo[name] = key, fit(self._space, rows, values, noise=noise, doubt=doubt)
         return self._memo[name][1]
 
     def _searched(self, shown: Shown, generator: np.random.Generator, score: "_Score") -> Floats:

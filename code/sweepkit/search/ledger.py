@@ -10,12 +10,12 @@ Optuna has it) and that of the rest, for which some hundred runs do as well as f
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from math import isnan
+from math import isnan, log
 from zlib import crc32
 
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import finite_values
-from sweepkit.model.runs import RunView
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.search.observations import ObservationState, observe_alone
 
 MOST_SHOWN = 400
@@ -41,11 +41,15 @@ class Ledger:
         self._sampled: list[tuple[int, int]] = []
         self._ended: dict[int, float] = {}
         self._worst: float | None = None
+        self._stopped: dict[int, int] = {}  # after how many reports
+        self._finished: dict[int, int] = {}
+        self._lengths: list[int] = []  # of the finished ones, ascending
 
     def tell(self, number: int, run: RunView, *, counts: bool = True) -> None:
         """Take in the newest view of a run; one that does not count says how bad runs can be, and nothing else."""
         self._forget(number)
         self._note_worst(number, run)
+        self._note_length(number, run)
         if not counts:
             return
         found = observe_alone(run, self._metric)
@@ -80,6 +84,27 @@ class Ledger:
             self._worst = max(self._ended[number], self._ended[number] if self._worst is None else self._worst)
         if before is not None and before == self._worst and self._ended.get(number) != before:  # it is tried again
             self._worst = max(self._ended.values(), default=None)
+
+    def _note_length(self, number: int, run: RunView) -> None:
+        self._stopped.pop(number, None)
+        if (before := self._finished.pop(number, None)) is not None:
+            del self._lengths[bisect_left(self._lengths, before)]
+        reports = max(1, len(run.history))
+        if run.state is RunState.STOPPED:
+            self._stopped[number] = reports
+        elif run.state is RunState.FINISHED:
+            self._finished[number] = reports
+            insort(self._lengths, reports)
+
+    def earliness(self, number: int) -> float:
+        """Return how early a run was stopped, in [0, 1]: 1 at its first report, 0 at those of the longest finished run.
+
+        The scale between is that of doublings of reports: 0.5 at the tenth report of a hundred. 0 of a run that was not
+        stopped, and of each before one has finished.
+        """
+        longest = self._lengths[-1] if self._lengths else 1
+        reports = self._stopped.get(number, longest)
+        return log(longest / reports) / log(longest) if reports < longest else 0.0
 
     @property
     def told(self) -> int:

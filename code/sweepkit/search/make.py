@@ -58,7 +58,7 @@ def _make_plain(
     """Return the engine of a sweep's configurations, with those that the user names first."""
     inner = _make_searching(spec, seed=seed, sampler=sampler, prior=prior, function=function)
     points = [flat_point(point, spec.space) for point in spec.extensions.first_points]
-    return FirstPoints(inner, points, spec.space) if points else inner
+    return FirstPoints(inner, points, spec.space, seed=seed) if points else inner
 
 
 def _make_searching(

@@ -25,18 +25,31 @@ def check_first_points(check: Checker, space: Space, extensions: Extensions) -> 
     """Refuse points that are none of the space."""
     if not extensions.first_points:
         return
-    if extensions.search_space is not None or space.conditions:
-        rule = "cannot be given where parameters are not in every run (conditions, search_space)"
+    if extensions.search_space is not None:
+        rule = "cannot be given where a function tells the parameters run by run (search_space)"
         return check.refuse(_PLACE, rule, hint="begin with a sweep of these points, and name it under prior_runs")
     known = {parameter.name: parameter.distribution for parameter in space.parameters}
     for index, point in enumerate(extensions.first_points):
-        for path, value in flat_point(point, space).items():
+        flat = flat_point(point, space)
+        _check_active(check, flat, space, (*_PLACE, index))
+        for path, value in flat.items():
             name = ".".join(path)
             if name not in known:
                 hint = nearest(name, list(known))
                 check.refuse((*_PLACE, index), f"{name} is not a parameter of the sweep", got=value, hint=hint)
             elif not known[name].contains(value):
                 check.refuse((*_PLACE, index), f"{name} must be a value that the sweep can draw", got=value)
+
+
+def _check_active(check: Checker, flat: Mapping[Path, Any], space: Space, place: KeyPath) -> None:
+    """Refuse values of parameters that no run with these values has, or of which nobody knows whether it has them."""
+    constant = {p.path: p.distribution.support_value(0) for p in space.parameters if p.distribution.support_size() == 1}
+    active = space.active({**constant, **flat})
+    for condition in space.conditions:
+        if condition.path in flat and condition.path not in active:
+            name, parents = ".".join(condition.path), [".".join(clause.path) for clause in condition.clauses]
+            hint = f"give the point values of {', '.join(parents)} that the condition of {name} asks for"
+            check.refuse(place, f"{name} is no part of such a run", got=flat[condition.path], hint=hint)
 
 
 def flat_point(point: Mapping[str, Any], space: Space) -> dict[Path, Any]:

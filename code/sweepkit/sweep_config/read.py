@@ -23,7 +23,7 @@ from sweepkit.sweep_config.fields import ELSEWHERE, TEXT, Field, chosen, whole
 from sweepkit.sweep_config.first_points import check_first_points
 from sweepkit.sweep_config.parameters import read_space
 from sweepkit.sweep_config.run_length import warn_of_length
-from sweepkit.sweep_config.sampler import LEARN_COST, NEED_A_METRIC, ONE_METRIC
+from sweepkit.sweep_config.sampler import LEARN_COST, NEED_A_METRIC, NEED_ALL, ONE_METRIC, WITHOUT_ALL
 from sweepkit.sweep_config.seeds_section import check_seeds
 from sweepkit.sweep_config.stopping_section import read_early_terminate
 from sweepkit.sweep_config.sweep import (
@@ -219,6 +219,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _check_objective(check, data, method, scheduler, extensions)
     check_seeds(check, data, space, extensions)
     check_first_points(check, space, extensions)
+    _warn_of_gpus(check, extensions)
     warn_of_length(check, space, early_terminate, ours=extensions.early_terminate is not None)
     _warn_of_readers(check)
     if problems := check.problems():
@@ -331,7 +332,8 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
     if tree is not None:
         space = read_space(check, tree, ("parameters",), grid=method is Method.GRID)
     elif "parameters" not in data and not has_search_space and extensions.search_space is None:
-        check.refuse((), "a sweep needs parameters", hint="or a scheduler with a search_space")
+        hint = "write parameters: {lr: {min: 0.0001, max: 0.1}}, or name a function under sweepkit.search_space"
+        check.refuse((), "a sweep needs parameters", hint=hint)
     conditions = own.get("conditions") if isinstance(own, dict) else None
     place: KeyPath = ("sweepkit", "conditions")
     if conditions is not None and extensions.search_space is not None:
@@ -345,6 +347,11 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
 
 def _check_conditional(check: Checker, method: Method | None, space: Space, extensions: Extensions) -> None:
     """Refuse what cannot search a space whose parameters are not in every run; say what searches instead."""
+    sampler = extensions.sampler.name if extensions.sampler else ""
+    function = extensions.search_space is not None and sampler in (*NEED_ALL, "gp", "nsga")
+    if function or (space.conditions and sampler in NEED_ALL):
+        rule = f"{sampler} needs all parameters in every run, and here some runs lack some"
+        check.refuse(("sweepkit", "sampler"), rule, got=sampler, hint=WITHOUT_ALL)
     if extensions.search_space is not None:
         place: KeyPath = ("sweepkit", "search_space")
         for parameter in space.parameters:
@@ -356,6 +363,17 @@ def _check_conditional(check: Checker, method: Method | None, space: Space, exte
         check.warn(place, "wandb.ai does not know search spaces that are functions: this sweep runs here only")
         if method is Method.BAYES and extensions.sampler is None:
             check.warn(("method",), "a Gaussian process needs to know all parameters beforehand: TPE searches instead")
+
+
+def _warn_of_gpus(check: Checker, extensions: Extensions) -> None:
+    """Say what sharing GPUs means where a run has none, or several."""
+    each, place = extensions.gpus_per_run, ("sweepkit", "runs_per_gpu")
+    if extensions.runs_per_gpu is None or each in (None, 1):
+        return
+    if each == 0:
+        check.warn(place, "counts for nothing, as gpus_per_run: 0 hides all GPUs from runs; leave one of them out")
+    elif extensions.runs_per_gpu != 1:
+        check.warn(place, f"runs share groups of {each} GPUs, as gpus_per_run says: each of them is on all {each}")
 
 
 def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: Extensions) -> tuple[str, ...]:
@@ -409,6 +427,11 @@ def _early_terminate(check: Checker, data: Mapping[str, Any], extensions: Extens
         several = "leave it out: runs of a sweep with several metrics are not ended early"
         hint = several if "metrics" in data else "add metric: {name: …, goal: …}"
         check.refuse(place, "early_terminate needs a metric", hint=hint)
+    named = "early_terminate" in data or (isinstance(own := data.get("sweepkit"), dict) and "early_terminate" in own)
+    if extensions.audit_stopped is not None and (not named or (rule is not None and rule.type == "none")):
+        hint = "add early_terminate: auto under `sweepkit:`, or leave it out"
+        text = "audit_stopped needs a stopping rule: it finishes runs that the rule would end"
+        check.refuse(("sweepkit", "audit_stopped"), text, got=extensions.audit_stopped, hint=hint)
     return rule
 
 

@@ -52,6 +52,9 @@ SAMPLERS = tuple(OPTIONS)
 NEED_A_METRIC = ("tpe", "gp", "cmaes", "nsga", "auto")
 LEARN_COST = ("gp", "auto")
 ONE_METRIC = ("cmaes",)  # cannot optimize several
+NEED_ALL = ("cmaes", "qmc")  # their model is a vector of all parameters: Optuna draws what a run lacks by itself, badly
+NEED_TO_KNOW = ("gp", "auto")  # which parameters there are, beforehand
+WITHOUT_ALL = "use sampler tpe"
 # Options that cannot both be true, and why.
 _NOT_TOGETHER = (
     ("cmaes", "lr_adapt", "with_margin", "Optuna's CMA-ES adapts its learning rate only without a margin"),

@@ -128,3 +128,7 @@ def _check_bands(check: Checker, node: Mapping[str, Any], path: KeyPath, rule: E
         elif rule.max_iter < rule.eta:
             rule_text = f"max_iter must be at least eta ({rule.eta:g}), else there is no band"
             check.refuse((*path, "max_iter"), rule_text, got=rule.max_iter)
+        elif "min_iter" in node:
+            check.warn((*path, "min_iter"), "does not count, as at W&B, where max_iter and s are given; leave it out")
+    elif "s" in node:
+        check.warn((*path, "s"), "does not count, as at W&B, without max_iter; leave it out, or give max_iter")
