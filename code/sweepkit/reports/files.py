@@ -25,8 +25,8 @@ def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
 
 
 def write_identity(paths: SweepPaths, sweep: SweepRecord) -> None:
-    """Write what only the record knows of a sweep, so that a record can be made again from its files."""
-    fields = ("sweep_id", "name", "family", "generation", "seed", "metric", "goal", "created_at", "meta")
+    """Write what only the record knows of a sweep, and its YAML, so that a record can be made again from its files."""
+    fields = ("sweep_id", "name", "family", "generation", "seed", "metric", "goal", "created_at", "meta", "text")
     write_atomically(paths.identity, json_text({name: getattr(sweep, name) for name in fields}, indent=2) + "\n")
 
 
