@@ -57,6 +57,17 @@ def traceback(error, frame='File "train.py", line 12, in step'):
             ),
             "killed",
         ),
+        *(
+            (
+                1,
+                traceback(
+                    f"wandb.sdk.lib.x.ServicePollForTokenError: wandb-core exited with code {code}",
+                    'File "/x/wandb/sdk/lib/service/service_port_file.py", line 54, in poll_for_token',
+                ),
+                kind,
+            )
+            for code, kind in ((-9, "killed"), (2, "program error"))
+        ),
         (1, traceback("ConnectionResetError: [Errno 104] Connection reset by peer"), "program error"),
         (
             1,

@@ -36,7 +36,7 @@ _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
 _WANDB_FRAME = re.compile(r'File ".*[/\\]wandb[/\\]sdk[/\\]')
 _WANDB_GONE = re.compile(
     r"^([\w.]*\.)?(ConnectionResetError|BrokenPipeError|IncompleteReadError|HandleAbandonedError|MailboxClosedError"
-    r"|WandbServiceConnectionError)\b"
+    r"|WandbServiceConnectionError)\b|^[\w.]*ServicePollForTokenError: wandb-core exited with code -\d"  # as it started
 )
 _TRACEBACK = "Traceback (most recent call last)"
 _GROUP_TRACEBACK = "  + Exception Group Traceback"
