@@ -1,6 +1,5 @@
 """Live progress of a sweep: a rich display on a terminal, plain lines elsewhere, JSON lines for machines."""
 
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -18,7 +17,7 @@ from sweepkit.reports.table import dotted, short, values_row, values_text
 from sweepkit.reports.terminal import make_console, make_live
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
-from sweepkit.text.shown import printable
+from sweepkit.text.shown import say
 
 _LEAST_WORDS, _NARROW_BAR, _WIDE_BAR = 72, 8, 24  # columns of the display's first line
 
@@ -217,8 +216,7 @@ _WRITING = threading.Lock()  # of all sweeps of a call: no two lines share one
 def _write_line(text: str) -> None:
     """Write one line to stdout, whole, whoever else writes."""
     with _WRITING:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        say(text, flush=True)
 
 
 class PlainView:
@@ -236,7 +234,7 @@ class PlainView:
 
     def open(self) -> None:
         """Say where the sweep stands."""
-        _write_line(printable(f"{self._before}{self.tally.words()}"))
+        _write_line(f"{self._before}{self.tally.words()}")
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -246,9 +244,9 @@ class PlainView:
         with self.lock:
             self.tally.take(event)
             if isinstance(event, Notice):
-                _write_line(printable(f"{self._before}{'warning: ' if event.warning else ''}{event.text}"))
+                _write_line(f"{self._before}{'warning: ' if event.warning else ''}{event.text}")
             elif isinstance(event, RunEnded):
-                _write_line(printable(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]"))
+                _write_line(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]")
 
 
 class JsonView:

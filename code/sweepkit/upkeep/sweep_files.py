@@ -21,7 +21,7 @@ from sweepkit.agents.exit_file import read_end
 from sweepkit.agents.kept_end import kept_end
 from sweepkit.agents.prepare import run_card
 from sweepkit.agents.results import AGAIN
-from sweepkit.errors import SpecError, SweepKitError
+from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.records import Report, RunRecord, SweepRecord, SweepState
 from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
@@ -102,8 +102,9 @@ def _spec(paths: SweepPaths, kept: Any) -> SweepSpec:
     except (OSError, UnicodeDecodeError, SpecError) as error:
         if isinstance(kept, str):
             return read_sweep_text(kept, source=str(paths.identity), default_name=name)
-        said = f"{paths.spec}: must be the sweep's configuration, got: {error}"
-        raise SpecError([f"{said}; put the YAML that the sweep was begun with there, and repair again"]) from None
+        hint = "put the YAML that the sweep was begun with there, and repair again"
+        rule = "must be the sweep's configuration"
+        raise SpecError([Problem(where=str(paths.spec), rule=rule, got=str(error), hint=hint)]) from None
 
 
 def _sweep(

@@ -33,6 +33,7 @@ from sweepkit.runner.session import Session
 from sweepkit.search.grid import GridEngine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
+from sweepkit.text.shown import say
 from sweepkit.wandb.agent_process import Command, send
 from sweepkit.wandb.agent_silence import SilenceWatch, unsent_folder
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
@@ -90,7 +91,7 @@ def run_backend(
     slots, notes = slots_of(plan)
     if options.dry_run:
         config = None if path is not None else sent_config(plan, sampler=options.sampler)
-        sys.stdout.write(dry_run_text(plan, config, slots, as_json=options.json, path=path))
+        say(dry_run_text(plan, config, slots, as_json=options.json, path=path))
         return 0
     from sweepkit.wandb.sweeps import check_login
 
