@@ -15,11 +15,14 @@ from sweepkit.agents import identity
 from sweepkit.cli import app
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import LaunchError, SweepKitError
-from sweepkit.model.records import SweepState
+from sweepkit.model.records import RunRecord, SweepState
+from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR
 from sweepkit.reports.cells import Cells, as_text
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.table import as_rich
+from sweepkit.reports.terminal import make_console, print_table
 from sweepkit.store.open import open_store
+from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.text.json_text import json_text
 from sweepkit.text.shown import printable, say
 
@@ -70,8 +73,8 @@ STEERS = "b\x1b[31mred\x9b2J\u202eX"
 def test_text_cannot_steer_the_terminal(capsys):
     out = io.StringIO()
     console = make_console(file=out, force_terminal=True, width=80, highlight=False)
-    console.print(f"[bold]{STEERS}[/bold]")
-    assert "\\x1b[31mred" in out.getvalue() and "\x1b[31m" not in out.getvalue()
+    console.print(STEERS, "[/INST]", style="bold")
+    assert "\\x1b[31mred" in out.getvalue() and "[/INST]" in out.getvalue() and "\x1b[31m" not in out.getvalue()
     assert "\x1b[1m" in out.getvalue()  # what is ours is kept
 
     @guarded
@@ -120,6 +123,21 @@ def test_no_command_lets_a_name_steer_the_terminal(tmp_path):
         done = in_this_process(app.main, [*words, *place], tmp_path)
         assert "b" + STEERS[1:] not in done.stdout + done.stderr, words
         assert printable(done.stdout + done.stderr) == done.stdout + done.stderr, words
+
+
+@pytest.mark.parametrize("width", [200, 30])
+def test_values_and_names_are_no_markup(width):
+    text = GRID.replace("loss, goal", '"[/m]", goal').replace("[1]", '["[/INST]", "[bold]a", ":smile:", "\\x1b["]')
+    spec = read_sweep_text(text, source="s.yaml", directory="", default_name="s")
+    runs = [
+        RunRecord(run_id=f"r{n}", sweep_id="s", number=n, params={"x": value}, state=RunState.FINISHED, history=(1.0,))
+        for n, value in enumerate(("[/INST]", "[bold]a", ":smile:", "\x1b[", "a" * 12))
+    ]
+    out = io.StringIO()
+    print_table(make_console(file=out, width=width, highlight=False), as_rich(spec, runs))
+    for shown in ("[/m]", "[/INST]", "[bold]a", ":smile:", "\\x1b[", "a" * 12):
+        assert shown in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= width
 
 
 # Processes without our package (3.9's library alone), and data for another program.

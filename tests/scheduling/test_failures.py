@@ -83,6 +83,14 @@ def test_the_classes(status, log, kind):
     assert classify(status, log).kind.value == kind
 
 
+def test_a_message_that_begins_with_an_empty_line_says_its_first_words():
+    assert (
+        classify(1, traceback("ValueError: \n\nno such layer\nmore")).reason
+        == "ValueError: no such layer (exit code 1)"
+    )
+    assert classify(1, traceback("ValueError: ")).reason == "ValueError:  (exit code 1)"
+
+
 def test_an_error_that_the_program_answered_does_not_count():
     answered = traceback("torch.OutOfMemoryError: CUDA out of memory.") + "going on with half the batch\n"
     assert classify(1, answered + traceback("KeyError: 1")).kind is FailureKind.PROGRAM

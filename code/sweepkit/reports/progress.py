@@ -356,8 +356,6 @@ class RichView:
 
     def __call__(self, event: Event) -> None:
         """Update the display; print what ended above it."""
-        from rich.markup import escape
-
         styles = {
             "finished": "green",
             "stopped": "yellow",
@@ -367,10 +365,10 @@ class RichView:
         with self.lock:
             self.tally.take(event)
         if isinstance(event, Notice):
-            text = escape(f"{self._before}{event.text}")
+            text = f"{self._before}{event.text}"
             self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False, soft_wrap=True)
         elif isinstance(event, RunEnded):
-            text = escape(f"{self._before}{_ending(event, self.tally.spec)}")
+            text = f"{self._before}{_ending(event, self.tally.spec)}"
             self.screen.console.print(text, style=styles.get(event.run.state.value, "cyan"), highlight=False)
 
     def render(self) -> Any:
@@ -378,7 +376,8 @@ class RichView:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
+
+        from sweepkit.reports.terminal import plain
 
         with self.lock:
             head = Table.grid(padding=(0, 1))
@@ -386,16 +385,16 @@ class RichView:
             width = max(_NARROW_BAR, min(_WIDE_BAR, room))
             bar = ProgressBar(total=self.tally.total or 100, completed=self.tally.done, width=width)
             head.add_row(
-                Text(self.title, style="bold"),
+                plain(self.title, style="bold"),
                 bar,
-                Text(self.tally.words(), no_wrap=True, overflow="ellipsis"),
-                Text(clock(time.monotonic() - self.began), style="dim"),
+                plain(self.tally.words(), no_wrap=True, overflow="ellipsis"),
+                plain(clock(time.monotonic() - self.began), style="dim"),
             )
             lines = [self._running_line(started) for started in self.tally.running.values()]
         return Group(head, *lines)
 
     def _running_line(self, started: RunStarted) -> Any:
-        from rich.text import Text
+        from sweepkit.reports.terminal import plain
 
         newest = self.tally.newest.get(started.run.run_id)
         line = f"  [{started.device}] run {started.run.number:>3} {started.run.run_id}  "
@@ -410,4 +409,4 @@ class RichView:
                     line += f"  {metric.name}={newest.values[metric.name]:.5g}"
             if newest.margin is not None:
                 line += f"  (margin {newest.margin:+.3g})"
-        return Text(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")
+        return plain(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")
