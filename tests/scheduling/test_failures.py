@@ -84,10 +84,7 @@ def test_the_classes(status, log, kind):
 
 
 def test_a_message_that_begins_with_an_empty_line_says_its_first_words():
-    assert (
-        classify(1, traceback("ValueError: \n\nno such layer\nmore")).reason
-        == "ValueError: no such layer (exit code 1)"
-    )
+    assert classify(1, traceback("ValueError: \n\nno layer\nmore")).reason == "ValueError: no layer (exit code 1)"
     assert classify(1, traceback("ValueError: ")).reason == "ValueError:  (exit code 1)"
 
 

@@ -375,7 +375,10 @@ class _WandbLedSweep:
         folders = [str(folder) for folder in found if folder is not None]
         if folders and not self.agents.interrupt_level:
             runs = f"{len(folders)} run" + ("s" if len(folders) > 1 else "")
-            text = f"W&B does not have the end of {runs}; send what they logged: wandb sync {shlex.join(folders)}"
+            command = (
+                f"wandb sync --include-online {shlex.join(folders)}"  # left out, it passes over them: they were online
+            )
+            text = f"W&B does not have the end of {runs}; send what they logged: {command}"
             self.session.on_event(Notice(text=text, warning=True))
 
 
