@@ -1,19 +1,30 @@
 """Terminals and processes that are not what one expects: closed streams, few descriptors, text that steers, pipes."""
 
 import io
+import json
 import os
+import re
 import resource
 import subprocess
 import sys
 
 import pytest
-from sweeping import PROGRAMS, RUNNER, Sweeper
+from sweeping import PROGRAMS, RUNNER, Sweeper, in_this_process
 
 from sweepkit.agents import identity
+from sweepkit.cli import app
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import LaunchError, SweepKitError
-from sweepkit.reports.terminal import make_console
-from sweepkit.text.shown import printable
+from sweepkit.model.records import RunRecord, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.paths import CODE_DIR
+from sweepkit.reports.cells import Cells, as_text
+from sweepkit.reports.table import as_rich
+from sweepkit.reports.terminal import make_console, print_table
+from sweepkit.store.open import open_store
+from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import printable, say
 
 GRID = f"""\
 program: {PROGRAMS / "loss.py"}
@@ -62,8 +73,8 @@ STEERS = "b\x1b[31mred\x9b2J\u202eX"
 def test_text_cannot_steer_the_terminal(capsys):
     out = io.StringIO()
     console = make_console(file=out, force_terminal=True, width=80, highlight=False)
-    console.print(f"[bold]{STEERS}[/bold]")
-    assert "\\x1b[31mred" in out.getvalue() and "\x1b[31m" not in out.getvalue()
+    console.print(STEERS, "[/INST]", style="bold")
+    assert "\\x1b[31mred" in out.getvalue() and "[/INST]" in out.getvalue() and "\x1b[31m" not in out.getvalue()
     assert "\x1b[1m" in out.getvalue()  # what is ours is kept
 
     @guarded
@@ -71,8 +82,80 @@ def test_text_cannot_steer_the_terminal(capsys):
         raise SweepKitError(STEERS)
 
     assert main([]) == 2
-    assert capsys.readouterr().err == "error: b\\x1b[31mred\\x9b2J\\u202eX\n"
+    assert capsys.readouterr().err == "error: b\\x1b[31mred\\u009b2J\\u202eX\n"
     assert printable("plain 한국어\tand\nlines") == "plain 한국어\tand\nlines"
+
+
+def test_json_stays_json_and_a_table_keeps_its_columns(capsys):
+    values = {STEERS: STEERS + "\x7f\u2028"}
+    say(json_text(values))
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == values and printable(shown) == shown
+    rows = (("a\nb", "1"), (STEERS, "2"))
+    text = as_text(Cells(caption="", heads=("name", "loss"), rows=rows), width=80)
+    assert printable(text) == text
+    assert {line.rindex(mark) for line, mark in zip(text.splitlines(), "s12", strict=True)} == {32}
+
+
+STEERED = f"""\
+program: {PROGRAMS / "loss.py"}
+name: "{ascii(STEERS)[1:-1]}"
+method: grid
+metric: {{name: loss, goal: minimize}}
+parameters:
+  x: {{values: ["{ascii(STEERS)[1:-1]}"]}}
+"""
+
+
+def test_no_command_lets_a_name_steer_the_terminal(tmp_path):
+    place = ("--output-dir", str(tmp_path))
+    (tmp_path / "s.yaml").write_text(STEERED)
+    with open_store(tmp_path / "sweepkit.db") as store:
+        sweep, _ = store.create_sweep(STEERS, text=STEERED, seed=0, metric="loss", goal="minimize")
+        store.add_run(sweep.sweep_id, 0, {"x": STEERS})
+        store.update_sweep(sweep.sweep_id, state=SweepState.FINISHED)
+    commands = (
+        ("run", "s.yaml", "--dry-run"), ("list",), ("list", "--json"), ("show", STEERS), ("watch", STEERS, "--once"),
+        ("analyze", STEERS, "--no-report"), ("tag", STEERS, STEERS), ("note", STEERS, STEERS), ("archive", STEERS),
+        ("export", "--bogus" + STEERS), ("rm", STEERS, "--dry-run"), ("rename", STEERS, STEERS + "2"),
+    )  # fmt: skip
+    for words in commands:
+        done = in_this_process(app.main, [*words, *place], tmp_path)
+        assert "b" + STEERS[1:] not in done.stdout + done.stderr, words
+        assert printable(done.stdout + done.stderr) == done.stdout + done.stderr, words
+
+
+@pytest.mark.parametrize("width", [200, 30])
+def test_values_and_names_are_no_markup(width):
+    text = GRID.replace("loss, goal", '"[/m]", goal').replace("[1]", '["[/INST]", "[bold]a", ":smile:", "\\x1b["]')
+    spec = read_sweep_text(text, source="s.yaml", directory="", default_name="s")
+    runs = [
+        RunRecord(run_id=f"r{n}", sweep_id="s", number=n, params={"x": value}, state=RunState.FINISHED, history=(1.0,))
+        for n, value in enumerate(("[/INST]", "[bold]a", ":smile:", "\x1b[", "a" * 12))
+    ]
+    out = io.StringIO()
+    print_table(make_console(file=out, width=width, highlight=False), as_rich(spec, runs))
+    for shown in ("[/m]", "[/INST]", "[bold]a", ":smile:", "\\x1b[", "a" * 12):
+        assert shown in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= width
+
+
+# Processes without our package (3.9's library alone), and data for another program.
+WRITE = {
+    "descent.py",
+    "ending.py",
+    "package_query.py",
+    "wandb_hook.py",
+    "wandb_compat.py",
+    "record_commands.py",
+    "shown.py",
+}
+
+
+def test_what_is_said_is_said_by_the_one_function_that_writes_controls_out():
+    """Ruff holds `print` (T201)."""
+    files = (CODE_DIR / "sweepkit").rglob("*.py")
+    assert {file.name for file in files if re.search(r"std(out|err)\.write", file.read_text())} <= WRITE
 
 
 def test_a_named_pipe_is_no_program_and_one_beside_a_program_is_not_read(sweeper):

@@ -7,6 +7,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.paths import CONFIG_DIR, SweepPaths
 from sweepkit.reports.files import write_best_config
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.text.yaml import parse
 from sweepkit.training.config.training import read_training_config
 
 SWEEP = """
@@ -63,3 +64,13 @@ def test_broken_files_of_a_run_are_as_none(paths):
     paths.reports("ab12-2").write_text("x}\n", encoding="utf-8")
     section = written(paths).reproduces
     assert (section.value, section.step, section.device) == (0.25, None, None)
+
+
+def test_the_configuration_of_a_metric_of_any_name_is_yaml(paths):
+    text = SWEEP.replace("eval/loss", '"a\\x1b\\nb: 1"')
+    spec = read_sweep_text(text, source="s.yaml", directory="", default_name="s")
+    best = RunRecord(
+        run_id="ab12", sweep_id="s", number=0, params={"x": "\x1b"}, state=RunState.FINISHED, history=(1.0, 2.0)
+    )  # fmt: skip
+    file = write_best_config(paths, spec, [best], base_config=None)
+    assert parse(file.read_text(encoding="utf-8")).data == {"x": "\x1b"}

@@ -7,7 +7,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from sweepkit.agents.run_cache import view_of
 from sweepkit.model.events import Notice, RunChanged, RunEnded, RunReported, RunStarted
@@ -17,6 +16,7 @@ from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, clock
+from sweepkit.reports.terminal import make_console
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 S = RunState
@@ -167,7 +167,7 @@ def test_json_lines_are_one_object_per_event(capsys):
 
 def recorded_view(tally):
     screen = Screen()
-    screen.console = Console(file=io.StringIO(), width=160, force_terminal=False, record=True)
+    screen.console = make_console(file=io.StringIO(), width=160, force_terminal=False, record=True)
     screen.live.console = screen.console
     return RichView(tally, "my [sweep]", screen)
 

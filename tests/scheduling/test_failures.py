@@ -57,6 +57,17 @@ def traceback(error, frame='File "train.py", line 12, in step'):
             ),
             "killed",
         ),
+        *(
+            (
+                1,
+                traceback(
+                    f"wandb.sdk.lib.x.ServicePollForTokenError: wandb-core exited with code {code}",
+                    'File "/x/wandb/sdk/lib/service/service_port_file.py", line 54, in poll_for_token',
+                ),
+                kind,
+            )
+            for code, kind in ((-9, "killed"), (2, "program error"))
+        ),
         (1, traceback("ConnectionResetError: [Errno 104] Connection reset by peer"), "program error"),
         (
             1,
@@ -70,6 +81,11 @@ def traceback(error, frame='File "train.py", line 12, in step'):
 )
 def test_the_classes(status, log, kind):
     assert classify(status, log).kind.value == kind
+
+
+def test_a_message_that_begins_with_an_empty_line_says_its_first_words():
+    assert classify(1, traceback("ValueError: \n\nno layer\nmore")).reason == "ValueError: no layer (exit code 1)"
+    assert classify(1, traceback("ValueError: ")).reason == "ValueError:  (exit code 1)"
 
 
 def test_an_error_that_the_program_answered_does_not_count():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from snapshots import words_of
 
 from sweepkit.errors import DataError
-from sweepkit.text.csv_text import csv_text, read_csv
+from sweepkit.text.csv_text import csv_text, read_csv, read_rows
 
 WORDS = words_of(__file__)
 
@@ -93,12 +93,16 @@ def test_a_runner_writes_its_table_without_pandas():
         "'=x",
         "'-1",
         "''@",
+        "\n=1",
+        "＝1+1",
+        "＠x",
     ],
 )
 def test_what_a_spreadsheet_takes_for_a_formula_is_quoted_and_read_as_it_was(tmp_path, text):
     written = csv_text([{"x": text, "n": -0.5, text or "y": 1}])
-    assert all(cell[:1] not in "=+@" for row in csv.reader(io.StringIO(written)) for cell in row if cell)
+    assert all(cell[:1] not in "=+@＝＠\n" for row in csv.reader(io.StringIO(written)) for cell in row if cell)
     (tmp_path / "t.csv").write_text(written, encoding="utf-8")
     table = read_csv(tmp_path / "t.csv")
     assert (table["x"][0], table["n"][0], list(table.columns)) == (text, "-0.5", ["x", "n", text])
+    assert read_rows(tmp_path / "t.csv") == [{"x": text, "n": "-0.5", text: "1"}]
     assert csv_text([{"x": text}], raw=True).splitlines()[0] == "x"

@@ -284,6 +284,53 @@ def test_a_file_that_is_damaged_or_gone_is_mended(file_sweep, act, copied):
         assert [file for file in folder.glob("sweepkit.db.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
 
 
+def without(path, table):
+    """Write over the page of a table, which SQLite finds when it reads that one."""
+    copy = path.with_name("copy")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+    os.replace(copy, path)  # a connection that is closed later writes its pages into the file that was
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("gone", ["sweep.yaml", "sweep.json", "damaged sweep.yaml"])
+def test_either_of_the_files_that_have_its_configuration_makes_a_sweep_again(file_sweep, gone):
+    """The soak found it: an empty record and exit code 0, though each run had its file."""
+    folder, before = file_sweep
+    path, file = folder / "sweepkit.db", folder / "sweep_s" / gone.rpartition(" ")[2]
+    without(path, "sweeps")
+    if gone.startswith("damaged"):
+        file.write_bytes(b"\xff\xfe: [")
+    else:
+        file.unlink()
+    assert repair(str(path), folder).faults == []
+    made = facts(runs_of(folder))
+    known = [line.replace(before[0].sweep_id, runs_of(folder)[0].sweep_id) for line in facts(before)]
+    assert made == known and (gone == "sweep.json") == (runs_of(folder)[0].sweep_id != before[0].sweep_id)
+
+
+def test_what_a_repair_could_not_make_again_is_told(file_sweep):
+    folder, _ = file_sweep
+    path = folder / "sweepkit.db"
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    without(path, "runs")  # that of its sweeps can be read
+    (said,) = repair(str(path), elsewhere).faults
+    assert said.startswith("sweep s: ") and "--output-dir" in said
+    without(path, "sweeps")
+    (said,) = repair(str(path), elsewhere).faults
+    assert str(elsewhere) in said and "--output-dir" in said
+    for name in ("sweep.yaml", "sweep.json"):
+        (folder / "sweep_s" / name).unlink()
+    path.unlink()
+    assert "put the YAML" in repair(str(path), folder).faults[0]
+
+
 def test_a_record_that_runners_of_this_host_work_with_is_not_mended(tmp_path):
     with Bench(tmp_path) as bench:
         running = bench.start("import os, time\nwhile not os.path.exists('gate'): time.sleep(0.005)\n")

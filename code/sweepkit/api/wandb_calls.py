@@ -19,6 +19,7 @@ from sweepkit.api.sweep import Sweep
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.paths import WANDB_SWEEPS_FOLDER, default_output_dir
+from sweepkit.text.shown import say
 
 _LETTERS = string.ascii_lowercase + string.digits
 
@@ -50,8 +51,8 @@ def sweep(
     file = _file(sweep_id)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps({"name": f"{name}-{sweep_id}", "config": config}, ensure_ascii=False, indent=1))
-    print(f"Create sweep with ID: {sweep_id}")
-    print(f"Sweep: {name}-{sweep_id}, run by sweepkit on this machine")
+    say(f"Create sweep with ID: {sweep_id}")
+    say(f"Sweep: {name}-{sweep_id}, run by sweepkit on this machine")
     return sweep_id
 
 

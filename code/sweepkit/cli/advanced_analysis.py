@@ -11,6 +11,7 @@ from sweepkit.cli.guard import guarded
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.sources.options import SourceOptions
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
@@ -71,16 +72,16 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     source.print_notes()
     table = source.table
     importance = importances(table) if table.metrics else None
-    print("\n".join(summary(table, confirmed=bool(labels_of(source.folder)))))
+    say("\n".join(summary(table, confirmed=bool(labels_of(source.folder)))))
     best = top_lines(source, _TOP)
-    print("\n".join(["", *best, ""]) if best else "")
+    say("\n".join(["", *best, ""]) if best else "")
     if sparing := saved(table):
-        print(sparing)
+        say(sparing)
     if importance is not None:
-        print("\n" + "\n".join(importance.sentences))
+        say("\n" + "\n".join(importance.sentences))
     folder = options.output or source.folder / "analysis"
     written = _write_all(folder, source, importance)
-    print(f"\nfiles in {relative(folder)}/: {', '.join(path.name for path in written)}, their data as CSV")
+    say(f"\nfiles in {relative(folder)}/: {', '.join(path.name for path in written)}, their data as CSV")
     return 0
 
 

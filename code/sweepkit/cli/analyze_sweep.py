@@ -17,6 +17,7 @@ from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import database
 from sweepkit.sources.options import SourceOptions
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
@@ -123,16 +124,16 @@ def _analyze(options: _AnalyzeOptions) -> int:
     found = lead(source.table)
     if not options.json:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(analysis_text(source, found, limit=options.limit, width=width))
+        say(analysis_text(source, found, limit=options.limit, width=width))
     report = None
     if options.report:
         importance = importances(source.table) if source.table.metrics else None
         file = Path(os.path.abspath(options.output or source.folder)) / REPORT_NAME
         report = write_sweep_report(source, file, importance=importance)
     if options.json:
-        sys.stdout.write(json_text(analysis_plain(source, found, report)) + "\n")
+        say(json_text(analysis_plain(source, found, report)))
     elif report is not None:
-        print(f"\nreport: {relative(report)}")
+        say(f"\nreport: {relative(report)}")
     return 0
 
 
@@ -147,7 +148,7 @@ def _show_replay(table: "RunTable", *, json: bool) -> int:
     from sweepkit.text.json_text import json_text
 
     shown = json_text({"sweep": table.name, "rules": replay_plain(replayed_or_refused(table))}) if json else None
-    print(shown or replay_text(table))
+    say(shown or replay_text(table))
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.overview import GROUPS, SUMMARIES
 from sweepkit.errors import SweepKitError
+from sweepkit.text.shown import say
 from sweepkit.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] in ([], ["help"], ["-h"], ["--help"]):
         return _help(words[1:])
     if words[0] in ("--version", "-V"):
-        print(f"sweepkit {VERSION}")
+        say(f"sweepkit {VERSION}")
         return 0
     return _command(words[0]).run(words[1:], elsewhere=_owner)
 
@@ -78,5 +79,5 @@ def _help(words: Sequence[str]) -> int:
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:<12}{_first_clauses(summary, room)}" for name, summary in commands.items()]
-    print("\n".join([*lines, "sweepkit COMMAND --help says more; sweepkit --version."]))
+    say("\n".join([*lines, "sweepkit COMMAND --help says more; sweepkit --version."]))
     return 0

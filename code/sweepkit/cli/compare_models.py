@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.comparison_options import ComparisonCommand, parse_compare
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import SweepKitError
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.compare.run import Compared
@@ -40,11 +41,11 @@ def _train(command: ComparisonCommand) -> int:
     if not compared.finished:
         reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in compared.trainings[:3])
         said = f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}"
-        print("\n".join([said, *compared.steps]), file=sys.stderr)
+        say("\n".join([said, *compared.steps]), file=sys.stderr)
         return compared.code if compared.code or compared.preempted else NO_RESULT
     _show(compared, command)
     for step in () if command.run.json else compared.steps:
-        print(step)
+        say(step)
     return compared.code
 
 
@@ -90,5 +91,5 @@ def _show(compared: "Compared", command: ComparisonCommand) -> None:
 
     report, written = reported(compared, command.comparison.statistics, command.run.output_dir)
     if not command.run.json:
-        print()
+        say()
     show(report, written, as_json=command.run.json)

@@ -10,6 +10,7 @@ from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import add_places
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.paths import database
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.upkeep.record import Upkeep
@@ -87,14 +88,14 @@ def _serve(action: str, output_dir: Path, *, as_json: bool) -> int:
     url = server.url() if runs else None
     if as_json:
         told = {"action": action, "running": runs, "storage": url, "encrypted": server.encrypts if runs else None}
-        print(json.dumps(told, ensure_ascii=False))
+        say(json.dumps(told, ensure_ascii=False))
     elif url is not None:
-        print(f"{'runs' if ran else 'started'}: --storage '{url}'")
-        print(f"its data are in {server.data} on this host: what is recorded is lost with that folder")
+        say(f"{'runs' if ran else 'started'}: --storage '{url}'")
+        say(f"its data are in {server.data} on this host: what is recorded is lost with that folder")
         if not server.encrypts:
-            print(NOT_ENCRYPTED)
+            say(NOT_ENCRYPTED)
     else:
-        print("stopped" if action == "stop" and ran else "does not run")
+        say("stopped" if action == "stop" and ran else "does not run")
     return 0 if runs or action == "stop" else 1
 
 
@@ -102,12 +103,12 @@ def _print(said: "Upkeep", action: str, *, as_json: bool) -> None:
     """Show what was found or done."""
     if as_json:
         lines = {"action": action, "done": said.done, "faults": said.faults, "unknown": said.unknown}
-        print(json.dumps(lines, ensure_ascii=False))
+        say(json.dumps(lines, ensure_ascii=False))
         return
-    print("\n".join(said.done))
+    say("\n".join(said.done))
     for title, sentences in (("damaged", said.faults), ("not known", said.unknown)):
         if sentences:
-            print(f"{title}:\n  " + "\n  ".join(sentences))
+            say(f"{title}:\n  " + "\n  ".join(sentences))
 
 
 @guarded

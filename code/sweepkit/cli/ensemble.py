@@ -7,6 +7,7 @@ from pathlib import Path
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import add_places, positive
 from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.text.shown import say
 
 _EPILOG = """\
 examples:
@@ -34,7 +35,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
 
     folder = Path(given.output_dir).absolute()
     found = ensemble(RunOptions(output_dir=folder, storage=given.storage), given.sweep, top=max(2, given.top))
-    print("\n".join([*found.sentences(), f"files: {relative(found.folder)}/"]))
+    say("\n".join([*found.sentences(), f"files: {relative(found.folder)}/"]))
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sweepkit.errors import SweepKitError
 from sweepkit.extras import installed, missing
 from sweepkit.paths import INSTALLED, ROOT_DIR
-from sweepkit.text.shown import printable
+from sweepkit.text.shown import say
 
 _HINT = "free some space and run the same command again"
 _OF_THE_MACHINE = {
@@ -46,15 +46,15 @@ def guarded(main: Main) -> Main:
                 _find_requirements()
             return main(argv)
         except SweepKitError as error:
-            print(printable(f"error: {error}"), file=sys.stderr)
+            say(f"error: {error}", file=sys.stderr)
             return error.exit_code
         except ModuleNotFoundError as error:
             if not (line := missing(error)):
                 raise
-            print(printable(f"error: {line}"), file=sys.stderr)
+            say(f"error: {line}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)  # before the first run, or after the last one
+            say("interrupted", file=sys.stderr)  # before the first run, or after the last one
             return 130
         except BrokenPipeError:
             # The reader (head, less) has left; Python would complain once more while it flushes at exit.
@@ -65,7 +65,7 @@ def guarded(main: Main) -> Main:
                 raise
             place = f"{error.filename}: " if error.filename else ""
             said = f"error: {place}{_OF_THE_MACHINE[error.errno]}, got: {error.strerror}"
-            print(printable(said), file=sys.stderr)
+            say(said, file=sys.stderr)
             return 2
 
     return wrapper

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.optimize_options import parse
 from sweepkit.studies.options import StudyOptions
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.runner.options import RunOptions, SlotOptions
@@ -46,7 +47,7 @@ def optimize(options: StudyOptions) -> int:
     if options.dry_run:
         places, more = slots_of(slots, [plan])
         for note in () if options.json else (*notes, *more):
-            print(note)
+            say(note)
         return show_dry_run(running, plan, places)
     ended = run_study(running, plan, slots, notes=notes, config=config, uploads=Online)
     show_outcome(ended, running)
@@ -60,16 +61,16 @@ def _show_phases(options: "RunOptions", config: "OptunaConfig", slots: "SlotOpti
     from sweepkit.studies.phases import phases_ahead
 
     for note in () if options.json else config.notes:
-        print(note)
+        say(note)
     for number, ahead in enumerate(phases_ahead(options, config, slots=slots), 1):
         if options.json:
             said = {"event": "phase", "phase": ahead.phase.name, "number": number, "runs": ahead.runs}
-            print(json.dumps({**said, "sweeps": [item.plain() for item in ahead.sweeps]}, ensure_ascii=False))
+            say(json.dumps({**said, "sweeps": [item.plain() for item in ahead.sweeps]}, ensure_ascii=False))
             continue
         words = f"phase {number} of {len(config.phases)}: {ahead.phase.name} ({WORDS[ahead.phase.kind]})"
-        print(words if ahead.sweeps else f"{words}: {ahead.runs} runs, of what the phases before find")
+        say(words if ahead.sweeps else f"{words}: {ahead.runs} runs, of what the phases before find")
         for item in ahead.sweeps:
-            print(textwrap.indent(dry_run_text(item), "  "))
+            say(textwrap.indent(dry_run_text(item), "  "))
     return 0
 
 
@@ -98,5 +99,5 @@ def _show_objective(asked: "ObjectiveStudy", options: "RunOptions", slots: "Slot
     from sweepkit.text.json_text import json_text
 
     report = dry_run_of(asked, options, slots)
-    print(json_text(report.plain()) if options.json else dry_run_text(report))
+    say(json_text(report.plain()) if options.json else dry_run_text(report))
     return 0

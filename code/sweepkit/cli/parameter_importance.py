@@ -1,7 +1,6 @@
 """`analysis/parameter_importance.py`: what mattered in a sweep, with bars, a verdict and what limits it."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import DataError
 from sweepkit.sources.options import SourceOptions
+from sweepkit.text.shown import say
 
 _ESTIMATORS = ("auto", "forest", "anova", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
 
@@ -106,10 +106,10 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     write_atomically(folder / "importance.json", json_text(plain, indent=2) + "\n")
     page = write_figure(folder / f"{NAME}.html", [param_importances(result)], title=source.table.name)
     if options.json:
-        sys.stdout.write(json_text(plain) + "\n")
+        say(json_text(plain))
         return 0
-    print(importance_text(result))
-    print(f"files: {relative(page)}, importance.json and {NAME}.csv beside it")
+    say(importance_text(result))
+    say(f"files: {relative(page)}, importance.json and {NAME}.csv beside it")
     return 0
 
 

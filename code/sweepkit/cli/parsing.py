@@ -11,6 +11,7 @@ from typing import Any
 
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.paths import places_of
+from sweepkit.text.shown import printable
 
 _PROGRAM = "sweepkit"
 _HELP_COLUMN = 34
@@ -91,6 +92,9 @@ class Parser(argparse.ArgumentParser):
                 owner = self.elsewhere(name)
                 hint = f"; it is an option of {owner}" if owner else _near(name, known)
                 self.error(f"unrecognized arguments: {name}{hint}")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message), file)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.options import add_places, natural
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.errors import SweepKitError
+from sweepkit.text.shown import printable, say
 
 if TYPE_CHECKING:
     from sweepkit.housekeeping.find import SweepPlace
@@ -41,7 +42,7 @@ def _list(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.text.json_text import json_text
 
     rows = listed(_place(given), sizes=given.sizes, tags=given.tag, archived=given.archived)
-    print(json_text(rows) if given.json else listed_text(rows, width=_width()))
+    say(json_text(rows) if given.json else listed_text(rows, width=_width()))
     return 0
 
 
@@ -61,7 +62,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.text.json_text import json_text
 
     run = shown(_place(given), given.run, lines=given.lines)
-    print(json_text(run) if given.json else shown_text(run))
+    say(json_text(run) if given.json else shown_text(run))
     return 0
 
 
@@ -82,13 +83,13 @@ def _fetch(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.reports.files import relative
     from sweepkit.text.json_text import json_text
 
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+    def tell(text: str) -> None:
+        say(text, file=sys.stderr, flush=True)
 
-    got = fetch(_place(given), given.run, patterns=given.files, wait_s=given.wait, say=say)
+    got = fetch(_place(given), given.run, patterns=given.files, wait_s=given.wait, say=tell)
     plain = {"event": "fetched", "run_id": got.run_id, "host": got.host, "folder": str(got.folder), "files": got.files}
     came = f"{got.files} files of run {got.run_id} came" if got.files else f"the files of run {got.run_id} are here"
-    print(json_text(plain) if given.json else f"{came}: {relative(got.folder)}")
+    say(json_text(plain) if given.json else f"{came}: {relative(got.folder)}")
     return 0
 
 
@@ -107,7 +108,7 @@ def _tag(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.housekeeping.labels import change_tags
 
     tags = change_tags(_place(given), given.target, given.tags, remove=given.remove)
-    print(f"{given.target}: {', '.join(tags) or 'no tags'}")
+    say(f"{given.target}: {', '.join(tags) or 'no tags'}")
     return 0
 
 
@@ -119,11 +120,10 @@ def _add_note(parser: Parser, output_dir: Path | None) -> None:
 
 def _note(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.housekeeping.labels import change_note, shown_note
-    from sweepkit.text.shown import printable
 
     place = _place(given)
     text = shown_note(place, given.target) if given.text is None else change_note(place, given.target, given.text)
-    print(printable(f"{given.target}: {text or 'no note'}"))
+    say(f"{given.target}: {text or 'no note'}")
     return 0
 
 
@@ -138,7 +138,7 @@ def _archive(_: Parser, given: argparse.Namespace) -> int:
 
     for named in given.sweeps:
         name = archive(_place(given), named, archived=not given.undo)
-        print(f"{name}: {'back in the list' if given.undo else 'archived'}")
+        say(f"{name}: {'back in the list' if given.undo else 'archived'}")
     return 0
 
 
@@ -153,7 +153,7 @@ def _rename(_: Parser, given: argparse.Namespace) -> int:
 
     old, source = rename(_place(given), given.sweep, given.new)
     line = f"name: {json.dumps(given.new, ensure_ascii=False)}"
-    print(f"{old} is {given.new} now; to go on with it by {source} write there: {line}")
+    say(f"{old} is {given.new} now; to go on with it by {source} write there: {line}")
     return 0
 
 
@@ -183,10 +183,11 @@ def _export(parser: Parser, given: argparse.Namespace) -> int:
         parser.error(f"--raw is for --csv; leave it out of --{form}")
     table = exported(_place(given), given.sweep, history=given.history)
     if file == _STDOUT:
-        sys.stdout.write(as_text(table, form, raw=given.raw))
+        text = as_text(table, form, raw=given.raw)
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)  # a file gets what is there
         return 0
     write(table, form, Path(file), raw=given.raw)
-    print(f"{relative(Path(file))}: {len(table)} rows")
+    say(f"{relative(Path(file))}: {len(table)} rows")
     return 0
 
 
@@ -200,7 +201,7 @@ def _agreed(question: str, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise SweepKitError(f"{question}: must be agreed to, got nobody to ask; give --yes, or --dry-run to look only")
-    return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+    return input(printable(f"{question}? [y/N] ")).strip().lower() in ("y", "yes")
 
 
 def _add_removing(parser: Parser, output_dir: Path | None) -> None:
@@ -222,14 +223,12 @@ def _rm(_: Parser, given: argparse.Namespace) -> int:
     plans = [plan_removal(_place(given), name, force=given.force) for name in given.sweeps]
     for plan in plans:
         if not given.json:
-            print(plan.text)
+            say(plan.text)
     if given.dry_run or not _agreed("remove " + ", ".join(plan.name for plan in plans), given.yes):
         return 0
     for plan in plans:
         remove(plan)
-        print(
-            json.dumps({"event": "removed", **plan.plain}, ensure_ascii=False) if given.json else f"{plan.name}: gone"
-        )
+        say(json.dumps({"event": "removed", **plan.plain}, ensure_ascii=False) if given.json else f"{plan.name}: gone")
     return 0
 
 
@@ -248,7 +247,7 @@ def _clean(_: Parser, given: argparse.Namespace) -> int:
     plans = plan_cleaning(_place(given), given.sweeps, keep=given.keep_best)
     total = sum(plan.bytes for plan in plans)
     if not given.json:
-        print("\n".join(plan.text for plan in plans) or "no sweeps")
+        say("\n".join(plan.text for plan in plans) or "no sweeps")
     if total and not given.dry_run:
         if not _agreed(f"remove checkpoints of {in_words(total)}", given.yes):
             return 0
@@ -256,7 +255,7 @@ def _clean(_: Parser, given: argparse.Namespace) -> int:
             clean(plan)
     verb = "would be freed" if given.dry_run else "freed"
     said = {"event": "cleaned", "dry_run": given.dry_run, "bytes": total, "sweeps": [plan.plain for plan in plans]}
-    print(json.dumps(said, ensure_ascii=False) if given.json else f"{in_words(total)} {verb}")
+    say(json.dumps(said, ensure_ascii=False) if given.json else f"{in_words(total)} {verb}")
     return 0
 
 

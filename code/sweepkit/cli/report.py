@@ -6,6 +6,7 @@ from pathlib import Path
 from sweepkit.cli import advanced_analysis
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
+from sweepkit.text.shown import say
 
 
 def _add(parser: Parser, output_dir: Path | None) -> None:
@@ -30,7 +31,7 @@ def _act(parser: Parser, given: argparse.Namespace) -> int:
     source = load(source_options(given))
     importance = importances(source.table) if source.table.metrics else None
     file = (given.output or source.folder).absolute() / REPORT_NAME
-    print(relative(write_sweep_report(source, file, importance=importance)))
+    say(relative(write_sweep_report(source, file, importance=importance)))
     return 0
 
 

@@ -37,6 +37,7 @@ from sweepkit.cluster.options import ClusterOptions
 from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
 from sweepkit.errors import SpecError
 from sweepkit.studies.options import StudyOptions
+from sweepkit.text.shown import say
 
 _USUAL = "sweep.yaml"
 _AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
@@ -211,7 +212,7 @@ def _stop_run(given: argparse.Namespace) -> int:
         attempt = stop_run(store, given.sweep, given.run)
     said = {"event": "stop_run", "run": given.run, "attempt": attempt}
     words = f"run {given.run} is asked to end; what it reported counts, and it is not run again"
-    print(json.dumps(said) if given.json else words)
+    say(json.dumps(said) if given.json else words)
     return 0
 
 

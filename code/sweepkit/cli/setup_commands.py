@@ -11,6 +11,7 @@ from sweepkit.cli.options import add_places
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.errors import SweepKitError
+from sweepkit.text.shown import say
 
 _SHELLS = ("bash", "zsh", "tcsh")
 
@@ -34,7 +35,7 @@ def _init(parser: Parser, given: argparse.Namespace) -> int:
         raise SweepKitError(f"{relative(file)}: must not be there yet, got a file; name another one by --file")
     write_atomically(file, text)
     place = place_words(given.output_dir, given.storage)
-    print(f"{relative(file)}: look at it, then: {typed('run', relative(file), '--dry-run', *place)}")
+    say(f"{relative(file)}: look at it, then: {typed('run', relative(file), '--dry-run', *place)}")
     return 0
 
 
@@ -75,18 +76,18 @@ def _doctor(_: Parser, given: argparse.Namespace) -> int:
         wrong = wrong or item.health is Health.WRONG
         if given.json:
             said = {"part": item.part, "health": item.health, "text": item.text, "remedy": item.remedy}
-            print(json.dumps(said, ensure_ascii=False), flush=True)
+            say(json.dumps(said, ensure_ascii=False), flush=True)
             continue
-        print(f"{item.health:<5}  {item.part}: {item.text}", flush=True)
+        say(f"{item.health:<5}  {item.part}: {item.text}", flush=True)
         if item.remedy:
-            print(f"       → {item.remedy}")
+            say(f"       → {item.remedy}")
     return 1 if wrong else 0
 
 
 def _schema(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.sweep_config.schema import sweep_schema
 
-    print(json.dumps(sweep_schema(), ensure_ascii=False, indent=1))
+    say(json.dumps(sweep_schema(), ensure_ascii=False, indent=1))
     return 0
 
 
@@ -99,7 +100,7 @@ def completion(commands: Callable[[], Iterable[CommandLine]]) -> CommandLine:
     def act(_: Parser, given: argparse.Namespace) -> int:
         import shtab
 
-        print(shtab.complete(_tree(commands()), shell=given.shell))
+        say(shtab.complete(_tree(commands()), shell=given.shell))
         return 0
 
     return CommandLine(

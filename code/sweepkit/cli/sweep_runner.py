@@ -1,7 +1,6 @@
 """`sweep_runner.py`: make or continue a sweep, run one worker, show the result; or control a sweep that runs."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ from sweepkit.called import place_words, typed
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import REPLAY, RunnerCommand, parse
 from sweepkit.runner.options import RunOptions
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.agents.slots import Slot
@@ -85,7 +85,7 @@ def _control(options: RunOptions, control: str, name: str) -> int:
         live = len(store.live_attempts(sweep.sweep_id))
     if options.json:
         said = {"event": control, "sweep": sweep.name, "state": sweep.state.value, "running": live}
-        sys.stdout.write(json.dumps(said, ensure_ascii=False) + "\n")
+        say(json.dumps(said, ensure_ascii=False))
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
     resume = typed("resume", sweep.name, *place_words(options.output_dir, options.storage))
@@ -95,7 +95,7 @@ def _control(options: RunOptions, control: str, name: str) -> int:
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
         "cancel": f"cancelled; {under_way} will be terminated by their runners and released",
     }
-    print(f"{sweep.name}: {words[control]}")
+    say(f"{sweep.name}: {words[control]}")
     return 0
 
 
@@ -117,7 +117,7 @@ def print_dry_run(report: "DryRun", *, json_lines: bool) -> int:
     from sweepkit.runner.dry_run import dry_run_text
 
     if json_lines:
-        sys.stdout.write(json.dumps(report.plain(), ensure_ascii=False) + "\n")
+        say(json.dumps(report.plain(), ensure_ascii=False))
     else:
-        print(dry_run_text(report))
+        say(dry_run_text(report))
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from sweepkit.cli.monitor_options import port_number
 from sweepkit.cli.options import add_places
 from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.text.shown import say
 
 EPILOG = """\
 examples:
@@ -38,7 +39,7 @@ def _ui(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.ui.options import UiOptions
     from sweepkit.ui.server import serve
 
-    return serve(UiOptions(**vars(given)), lambda line: print(line, flush=True))
+    return serve(UiOptions(**vars(given)), lambda line: say(line, flush=True))
 
 
 COMMAND = CommandLine(name="ui", add=_add, act=_ui, epilog=EPILOG)

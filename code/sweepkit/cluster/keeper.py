@@ -28,6 +28,7 @@ from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, package_differences, pr
 from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError, SweepKitError
 from sweepkit.paths import SweepPaths
+from sweepkit.text.shown import say
 
 MOVED = 75  # EX_TEMPFAIL of sysexits.h
 # Whoever ends this process tells the agent itself, too, as SLURM tells all processes of a job: twice would be once too
@@ -148,8 +149,7 @@ def _end_with_the_parent() -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"sweepkit: {text}\n")
-    sys.stderr.flush()
+    say(f"sweepkit: {text}", file=sys.stderr, flush=True)
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from sweepkit.files import locked, replacing_folder
 from sweepkit.paths import SweepPaths
 from sweepkit.store.base import Store
 from sweepkit.store.open import open_store
+from sweepkit.text.shown import say
 
 _PART_BYTES = 8 << 20  # of one row: a database's message, and what both sides hold in memory
 _WANTED = "wanted "  # and a run's id; a file of the sweep
@@ -263,7 +264,7 @@ def main() -> int:
         if not paths.run_dir(run_id).is_dir() and _WANTED + run_id in store.kept_files(record.sweep_id):
             _refuse(store, run_id, f"there is no folder of it on {socket.gethostname()}")
             store.forget_file(record.sweep_id, _WANTED + run_id)
-    sys.stderr.write(f"sweepkit: sent the folders of {len(sent)} runs\n")
+    say(f"sweepkit: sent the folders of {len(sent)} runs", file=sys.stderr)
     return 0
 
 

@@ -4,7 +4,6 @@ Each is trained once more as `trainer.py` trains it, its results beside the swee
 configuration; the same command continues where it was interrupted, for what is trained already is not trained again.
 """
 
-import csv
 import hashlib
 import json
 import subprocess
@@ -28,6 +27,7 @@ from sweepkit.runner.plan import TRAINER, open_recorded, storage_of
 from sweepkit.store.base import Store
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.csv_text import read_rows
 from sweepkit.text.json_text import json_text
 from sweepkit.training.config.training import read_training_config, route
 
@@ -177,8 +177,7 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 def _classes(results: Sequence[Path]) -> tuple[str, list[float], float, int]:
     tables = []
     for folder in results:
-        with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-            tables.append({row["image"]: row for row in csv.DictReader(file)})
+        tables.append({row["image"]: row for row in read_rows(folder / "predictions.csv")})
     images = [image for image in tables[0] if all(image in table for table in tables)]
     labels = [tables[0][image]["label"] for image in images]
     members = [_macro_f1(labels, [table[image]["predicted"] for image in images]) for table in tables]

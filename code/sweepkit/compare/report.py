@@ -23,6 +23,7 @@ from sweepkit.model.runs import ENDED_WELL
 from sweepkit.reports.files import relative
 from sweepkit.stats.comparison import ComparisonSettings, DecidingTest, compare
 from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import say
 from sweepkit.version import VERSION
 
 
@@ -118,11 +119,11 @@ def write_files(report: ComparisonReport, stem: Path) -> list[Path]:
 def show(report: ComparisonReport, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the report, and where it was written."""
     if as_json:
-        sys.stdout.write(json_text({"event": "comparison", **comparison_plain(report)}) + "\n")
+        say(json_text({"event": "comparison", **comparison_plain(report)}))
         return
-    print(comparison_text(report, width=_terminal_width()))
+    say(comparison_text(report, width=_terminal_width()))
     if written:
-        print(f"\nfiles: {', '.join(relative(file) for file in written)}")
+        say(f"\nfiles: {', '.join(relative(file) for file in written)}")
 
 
 def _terminal_width() -> int:

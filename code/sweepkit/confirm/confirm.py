@@ -4,7 +4,6 @@ Both are sweeps of their own in the record, `NAME-confirm` and `NAME-holdout`, r
 race's state is their run table, so the same command continues after a kill at any line, and comes to the same end.
 """
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -48,6 +47,7 @@ from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
 from sweepkit.search.race import Pair, RaceEngine
 from sweepkit.store.open import open_store
 from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.stats.race import End
@@ -175,9 +175,9 @@ def _run(
         code = call.run()
         record, finish = call.sessions[0].sweep, call.finishes[0]
         if not options.json and not finish.complete:
-            print(f"{record.name}: not complete, {finish.reason}")
+            say(f"{record.name}: not complete, {finish.reason}")
         for step in () if options.json else call.sessions[0].next_steps(finish).lines():
-            print(step)
+            say(step)
         return code, record, _end_of(call.store, record, plan)
 
 
@@ -198,17 +198,17 @@ def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[st
     rounds = ", ".join(f"{keep} x {each}" for keep, each in setup.rounds)
     if options.json:
         said = {"event": "plan", **setup.plain(), "holdout": dict(holdout)}
-        sys.stdout.write(json_text(said) + "\n")
+        say(json_text(said))
         return 0
-    print(f"{plan.spec.name}: at most {setup.total()} runs ({rounds}), seeds {setup.seeds[0]} to {setup.seeds[-1]}")
+    say(f"{plan.spec.name}: at most {setup.total()} runs ({rounds}), seeds {setup.seeds[0]} to {setup.seeds[-1]}")
     for place, item in enumerate(setup.candidates, 1):
         values = "  ".join(f"{name}={short(value)}" for name, value in dotted(item.params).items())
         why = f"by {setup.model.split(',')[0]}" if item.by_model else "by score"
         mean, over = ("mean ", f" over {len(item.scores)} seeds") if len(item.scores) > 1 else ("", "")
         worth = f"{mean}{setup.metric} = {item.sweep_score:.5g}{over}"
-        print(f"  {place}. run {item.number} ({item.run_id}), {worth}, {why}: {values}")
+        say(f"  {place}. run {item.number} ({item.run_id}), {worth}, {why}: {values}")
     chosen = ", ".join(f"{name}={short(value)}" for name, value in holdout.items())
-    print(f"then one look at the hold-out set: {chosen}" if chosen else "no hold-out set is named (sweepkit.holdout)")
+    say(f"then one look at the hold-out set: {chosen}" if chosen else "no hold-out set is named (sweepkit.holdout)")
     return 0
 
 
@@ -291,17 +291,13 @@ def _conclude(
     winner = runs.get(said.winner or "")
     files = ["confirmation.json"]
     if winner is not None and said.finished:
-        head = (
-            f"# Confirmed best of sweep {parent.name}: run {winner.run_id}; confirmation.json says how sure that is.\n"
-        )
+        head = f"Confirmed best of sweep {parent.name}: run {winner.run_id}; confirmation.json says how sure that is."
         write_config(paths, own.spec, winner, base_config=own.base_config if own.trains else None, head=head)
         files.append("confirmed_config.yaml")
     if report_at_end(paths, own.spec, parent, list(runs.values())) is not None:
         files.append(REPORT_NAME)
     if options.json:
-        sys.stdout.write(json_text({"event": "confirmation", **said.plain()}) + "\n")
+        say(json_text({"event": "confirmation", **said.plain()}))
         return
-    print("\n" + confirmation_text(said))
-    print(
-        f"files: {relative(paths.root)}/ ({', '.join(files)}), runs in {relative(own.output_dir)}/sweep_{record.name}/"
-    )
+    say("\n" + confirmation_text(said))
+    say(f"files: {relative(paths.root)}/ ({', '.join(files)}), runs in {relative(own.output_dir)}/sweep_{record.name}/")

@@ -15,6 +15,7 @@ from sweepkit.monitor.render import Picture
 from sweepkit.monitor.screens import make_screen
 from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.monitor.watched_sweeps import RecordedSweeps, WandbSweep
+from sweepkit.text.shown import say
 
 _NOT_YET = 1
 _LONGEST_WAIT_S = 300.0  # between two tries at a W&B server that does not answer
@@ -105,7 +106,7 @@ class _Monitor:
         if not options.until:
             return 0
         if left.code:
-            print(left.reason, file=sys.stderr)
+            say(left.reason, file=sys.stderr)
         return left.code
 
     def _opened(self, sweeps: RecordedSweeps, picture: Picture) -> AbstractContextManager[WebView]:

@@ -7,7 +7,7 @@ from typing import Protocol
 from sweepkit.monitor.render import Picture, as_rich, as_text, at_clock, headline, plain
 from sweepkit.reports.terminal import make_console, make_live
 from sweepkit.text.json_text import json_text
-from sweepkit.text.shown import printable
+from sweepkit.text.shown import say
 
 
 class PictureScreen(Protocol):
@@ -33,7 +33,7 @@ class _Json:
 
     def show(self, picture: Picture) -> None:
         """Print it."""
-        print(json_text(plain(picture)), flush=True)
+        say(json_text(plain(picture)), flush=True)
 
 
 class _Plain:
@@ -59,12 +59,12 @@ class _Plain:
         else:
             new = [line for name, line in headlines.items() if self._headlines.get(name) != line]
             for line in [*new, *(note for note in picture.notes if note not in self._last.notes)]:
-                print(printable(f"{at_clock(time.time())}  {line}"), flush=True)
+                say(f"{at_clock(time.time())}  {line}", flush=True)
         self._headlines, self._last = headlines, picture
 
     def _print(self, picture: Picture) -> None:
         self._whole = picture
-        print(as_text(picture), flush=True)
+        say(as_text(picture), flush=True)
 
 
 class _Terminal:

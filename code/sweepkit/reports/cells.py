@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, chop_cells
 
+from sweepkit.text.shown import printable
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -79,7 +81,7 @@ def as_text(table: Cells, *, width: int) -> str:
 
     Empty ones are left out there. Widths count cells: a Hangul syllable takes two.
     """
-    whole = [table.heads, *table.rows]
+    whole = [tuple(map(_on_one_line, row)) for row in (table.heads, *table.rows)]
     wide = [max(cell_len(row[place]) for row in whole) for place in range(len(table.heads))]
     shown = len(wide)
     while shown > 1 and sum(wide[:shown]) + 2 * (shown - 1) > width:
@@ -87,10 +89,15 @@ def as_text(table: Cells, *, width: int) -> str:
     lines = []
     for number, row in enumerate(whole):
         lines.append(_line(row[:shown], wide[:shown], table.left))
-        below = ", ".join(f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True) if cell)
+        below = ", ".join(f"{head} {cell}" for head, cell in zip(whole[0][shown:], row[shown:], strict=True) if cell)
         if below and number:
             lines += folded(below, max(width, 20), first="    ", then="    ", breaks=True)
     return "\n".join(lines)
+
+
+def _on_one_line(cell: str) -> str:
+    """Return a cell as a terminal shows it: what would end its line or steer is written out before it is measured."""
+    return printable(cell).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def folded(text: str, width: int, *, first: str = "", then: str = "", breaks: bool = False) -> list[str]:

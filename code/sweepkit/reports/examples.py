@@ -1,6 +1,5 @@
 """The scores of single examples that trainer.py leaves beside its result: `examples.jsonl`, `predictions.csv`."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, short_name
+from sweepkit.text.csv_text import read_rows
 
 EXAMPLES = "examples.jsonl"
 _PREDICTIONS = "predictions.csv"
@@ -76,7 +76,6 @@ def _of_classes(folders: Sequence[Path], name: str) -> tuple[float, int] | None:
 def _predictions(file: Path) -> dict[str, tuple[str, str]]:
     """Return label and prediction of each image; {} without a sound file."""
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            return {row["image"]: (row["label"], row["predicted"]) for row in csv.DictReader(lines)}
+        return {row["image"]: (row["label"], row["predicted"]) for row in read_rows(file)}
     except (OSError, ValueError, KeyError):
         return {}

@@ -16,6 +16,7 @@ from sweepkit.reports.seeds_table import best_in_words
 from sweepkit.reports.table import as_csv, worth_text
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
+from sweepkit.text.yaml_text import comment
 
 
 def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
@@ -25,8 +26,8 @@ def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
 
 
 def write_identity(paths: SweepPaths, sweep: SweepRecord) -> None:
-    """Write what only the record knows of a sweep, so that a record can be made again from its files."""
-    fields = ("sweep_id", "name", "family", "generation", "seed", "metric", "goal", "created_at", "meta")
+    """Write what only the record knows of a sweep, and its YAML, so that a record can be made again from its files."""
+    fields = ("sweep_id", "name", "family", "generation", "seed", "metric", "goal", "created_at", "meta", "text")
     write_atomically(paths.identity, json_text({name: getattr(sweep, name) for name in fields}, indent=2) + "\n")
 
 
@@ -57,19 +58,20 @@ def write_best_config(
     text = _config_text(paths, spec, best.first, base_config)
     words = best_in_words(spec, runs, best)
     of = f"{words}; here with the seed of its run {best.first.run_id}" if best.several else f"run {best.first.run_id}"
-    write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{_moment(best.first, spec)}{text}")
+    head = f"Best of sweep {paths.root.name}: {of}.\n{_moment(best.first, spec)}"
+    write_atomically(paths.best_config, comment(head) + text)
     return paths.best_config
 
 
 def _moment(run: RunRecord, spec: SweepSpec) -> str:
-    """Return a comment that says of which report the run's value is; "" where there was one report, or none counts."""
+    """Return what says of which report the run's value is; "" where there was one report, or none counts."""
     at, reports = report_of(run, spec.metric), len(run.history)
     if at is None or reports < 2 or spec.metric is None:
         return ""
-    said = f"# Its {spec.metric.name} is that of report {at} of {reports}"
+    said = f"Its {spec.metric.name} is that of report {at} of {reports}"
     if at == reports:
-        return f"{said}, the last.\n"
-    return f"{said}; the last was {run.history[-1]:.5g}, so keep the checkpoint of the best or train as long only.\n"
+        return f"{said}, the last."
+    return f"{said}; the last was {run.history[-1]:.5g}, so keep the checkpoint of the best or train as long only."
 
 
 def write_config(paths: SweepPaths, spec: SweepSpec, run: RunRecord, *, base_config: Path | None, head: str) -> None:
@@ -80,9 +82,9 @@ def write_config(paths: SweepPaths, spec: SweepSpec, run: RunRecord, *, base_con
         spec: The sweep.
         run: The run.
         base_config: As in `write_best_config`.
-        head: The comment that the file opens with, ended by a line's end.
+        head: What the file says at first, as a comment.
     """
-    write_atomically(paths.confirmed_config, head + _config_text(paths, spec, run, base_config))
+    write_atomically(paths.confirmed_config, comment(head) + _config_text(paths, spec, run, base_config))
 
 
 def _write_best_configs(
@@ -98,8 +100,8 @@ def _write_best_configs(
         run = item.first
         file = paths.best_configs / f"run_{run.run_id}.yaml"
         kept.add(file)
-        head = f"# On the front of sweep {paths.root.name}: run {run.run_id}, {worth_text(item, spec)}.\n"
-        write_atomically(file, head + _config_text(paths, spec, run, base_config))
+        head = f"On the front of sweep {paths.root.name}: run {run.run_id}, {worth_text(item, spec)}."
+        write_atomically(file, comment(head) + _config_text(paths, spec, run, base_config))
     for file in set(paths.best_configs.glob("run_*.yaml")) - kept:
         file.unlink(missing_ok=True)
     return paths.best_configs

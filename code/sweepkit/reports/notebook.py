@@ -40,7 +40,7 @@ class _Lines:
         self.newest: deque[tuple[str, str]] = deque(maxlen=_LINES)
 
     def print(self, text: str, *, style: str = "", **_: object) -> None:
-        """Add a line, in rich's markup."""
+        """Add a line."""
         self.newest.append((text, style))
 
 

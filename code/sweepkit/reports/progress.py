@@ -1,6 +1,5 @@
 """Live progress of a sweep: a rich display on a terminal, plain lines elsewhere, JSON lines for machines."""
 
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -18,7 +17,7 @@ from sweepkit.reports.table import dotted, short, values_row, values_text
 from sweepkit.reports.terminal import make_console, make_live
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
-from sweepkit.text.shown import printable
+from sweepkit.text.shown import say
 
 _LEAST_WORDS, _NARROW_BAR, _WIDE_BAR = 72, 8, 24  # columns of the display's first line
 
@@ -217,8 +216,7 @@ _WRITING = threading.Lock()  # of all sweeps of a call: no two lines share one
 def _write_line(text: str) -> None:
     """Write one line to stdout, whole, whoever else writes."""
     with _WRITING:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        say(text, flush=True)
 
 
 class PlainView:
@@ -236,7 +234,7 @@ class PlainView:
 
     def open(self) -> None:
         """Say where the sweep stands."""
-        _write_line(printable(f"{self._before}{self.tally.words()}"))
+        _write_line(f"{self._before}{self.tally.words()}")
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -246,9 +244,9 @@ class PlainView:
         with self.lock:
             self.tally.take(event)
             if isinstance(event, Notice):
-                _write_line(printable(f"{self._before}{'warning: ' if event.warning else ''}{event.text}"))
+                _write_line(f"{self._before}{'warning: ' if event.warning else ''}{event.text}")
             elif isinstance(event, RunEnded):
-                _write_line(printable(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]"))
+                _write_line(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]")
 
 
 class JsonView:
@@ -358,8 +356,6 @@ class RichView:
 
     def __call__(self, event: Event) -> None:
         """Update the display; print what ended above it."""
-        from rich.markup import escape
-
         styles = {
             "finished": "green",
             "stopped": "yellow",
@@ -369,10 +365,10 @@ class RichView:
         with self.lock:
             self.tally.take(event)
         if isinstance(event, Notice):
-            text = escape(f"{self._before}{event.text}")
+            text = f"{self._before}{event.text}"
             self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False, soft_wrap=True)
         elif isinstance(event, RunEnded):
-            text = escape(f"{self._before}{_ending(event, self.tally.spec)}")
+            text = f"{self._before}{_ending(event, self.tally.spec)}"
             self.screen.console.print(text, style=styles.get(event.run.state.value, "cyan"), highlight=False)
 
     def render(self) -> Any:
@@ -380,7 +376,8 @@ class RichView:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
+
+        from sweepkit.reports.terminal import plain
 
         with self.lock:
             head = Table.grid(padding=(0, 1))
@@ -388,16 +385,16 @@ class RichView:
             width = max(_NARROW_BAR, min(_WIDE_BAR, room))
             bar = ProgressBar(total=self.tally.total or 100, completed=self.tally.done, width=width)
             head.add_row(
-                Text(self.title, style="bold"),
+                plain(self.title, style="bold"),
                 bar,
-                Text(self.tally.words(), no_wrap=True, overflow="ellipsis"),
-                Text(clock(time.monotonic() - self.began), style="dim"),
+                plain(self.tally.words(), no_wrap=True, overflow="ellipsis"),
+                plain(clock(time.monotonic() - self.began), style="dim"),
             )
             lines = [self._running_line(started) for started in self.tally.running.values()]
         return Group(head, *lines)
 
     def _running_line(self, started: RunStarted) -> Any:
-        from rich.text import Text
+        from sweepkit.reports.terminal import plain
 
         newest = self.tally.newest.get(started.run.run_id)
         line = f"  [{started.device}] run {started.run.number:>3} {started.run.run_id}  "
@@ -412,4 +409,4 @@ class RichView:
                     line += f"  {metric.name}={newest.values[metric.name]:.5g}"
             if newest.margin is not None:
                 line += f"  (margin {newest.margin:+.3g})"
-        return Text(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")
+        return plain(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")

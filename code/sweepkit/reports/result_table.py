@@ -19,7 +19,8 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
         limit: At most this many rows; None shows all.
     """
     from rich.table import Table
-    from rich.text import Text
+
+    from sweepkit.reports.terminal import plain
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("rank", justify="right")
@@ -30,14 +31,14 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
         shown.add_column("name", overflow="fold")
     shown.add_column("state", no_wrap=True)
     for metric in table.metrics:
-        shown.add_column(Text(metric.name), justify="right")
+        shown.add_column(plain(metric.name), justify="right")
     moments = len(table.metrics) == 1 and any(row.reports > 1 for row in table.rows)
     if moments:  # which report the value is of, and what the last one was
         shown.add_column("at report", justify="right", no_wrap=True)
         shown.add_column("last", justify="right")
     columns = table.varying()
     for column in columns:
-        shown.add_column(Text(column.name), justify="right", overflow="fold")
+        shown.add_column(plain(column.name), justify="right", overflow="fold")
     shown.add_column("seconds", justify="right", no_wrap=True)
     shown.add_column("reason", overflow="fold")
     places = {row.number: rank for rank, item in enumerate(table.configurations(), 1) for row in item.members}
@@ -45,14 +46,14 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
         shown.add_row(
             str(places.get(row.number, "")),
             str(row.number),
-            Text(row.run_id),
-            *([Text(row.name)] if named else []),
-            Text(row.state.value, style=STATE_STYLES.get(row.state, "")),
+            plain(row.run_id),
+            *([plain(row.name)] if named else []),
+            plain(row.state.value, style=STATE_STYLES.get(row.state, "")),
             *(_value(row, index) for index in range(len(table.metrics))),
             *([_moment(row), "" if row.last is None else f"{row.last:.5g}"] if moments else []),
-            *(Text(short(row.params[c.name])) if c.name in row.params else "" for c in columns),
+            *(plain(short(row.params[c.name])) if c.name in row.params else "" for c in columns),
             "" if row.duration_s is None else f"{row.duration_s:.1f}",
-            Text("" if row.state is RunState.FINISHED else row.reason),
+            plain("" if row.state is RunState.FINISHED else row.reason),
         )
     return shown
 

@@ -25,7 +25,8 @@ def sweep_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -
 def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) -> "Table":
     """Return the table for a terminal, at most `limit` configurations."""
     from rich.table import Table
-    from rich.text import Text
+
+    from sweepkit.reports.terminal import plain
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("configuration", justify="right")
@@ -51,7 +52,7 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) 
             "" if item.sd is None else f"{item.sd:.2g}",
             *(short(flat[name]) if name in flat else "" for name in names),
             "" if item.seconds is None else f"{item.seconds:.1f}",
-            Text(item.note),
+            plain(item.note),
         )
     return table
 

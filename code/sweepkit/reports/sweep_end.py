@@ -95,22 +95,22 @@ def show_end(end: SweepEnd) -> None:
     table, left = sweep_rich(end.spec, end.runs)
     print_table(console, table)
     if left:
-        console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
+        console.print(f"… and {left} more in {relative(end.paths.table)}")
     if notice := seed_notice(end.spec, end.runs):
-        console.print(f"warning: {notice}", style="yellow", markup=False)
+        console.print(f"warning: {notice}", style="yellow")
     best = end.best()
     said = [(run.number, run.outcome) for run in end.runs]
     if notice := versions_sentence(said, best=None if best is None else best.first.number):
-        console.print(f"warning: {notice}", style="yellow", markup=False)
+        console.print(f"warning: {notice}", style="yellow")
     for line in _looks_lines(end):
-        console.print(f"warning: {line}", style="yellow", markup=False)
+        console.print(f"warning: {line}", style="yellow")
     for line in _audit_lines(end):
-        console.print(line, markup=False)
+        console.print(line)
     console.print()
     for line in _best_lines(end):
-        console.print(line, style="bold green", markup=False)
+        console.print(line, style="bold green")
     for line in _places(end):
-        console.print(line, markup=False, soft_wrap=True)  # a command that is cut in two lines cannot be pasted
+        console.print(line, soft_wrap=True)  # a command that is cut in two lines cannot be pasted
 
 
 def _looks_lines(end: SweepEnd) -> list[str]:

@@ -23,6 +23,7 @@ from sweepkit.text.csv_text import csv_text
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 STATE_STYLES = {  # in a terminal
     RunState.FINISHED: "green",
@@ -226,7 +227,8 @@ def _peak_text(run: RunRecord) -> str:
 def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "Table":
     """Return the table for a terminal: best first, at most `limit` rows."""
     from rich.table import Table
-    from rich.text import Text
+
+    from sweepkit.reports.terminal import plain
 
     metrics = [metric.name for metric in spec.objectives]
     front = _front_ids(spec, runs)
@@ -254,14 +256,14 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         cells: list[str | Text] = [
             str(run.number),
             run.run_id,
-            Text(run.name),
-            Text(run.state.value, style=STATE_STYLES.get(run.state, "")),
+            plain(run.name),
+            plain(run.state.value, style=STATE_STYLES.get(run.state, "")),
             *(["*" if run.run_id in front else ""] if spec.metrics else []),
             *([""] * len(metrics) if values is None else [f"{value:.5g}" for value in values]),
             *(short(flat[name]) if name in flat else "" for name in names),
             "" if duration is None else f"{duration:.1f}",
             *([_peak_text(run)] if memory else []),
-            Text(memory_words(run.outcome) if run.state.value == "finished" else run.reason),
+            plain(memory_words(run.outcome) if run.state.value == "finished" else run.reason),
         ]
         table.add_row(*cells)
     return table

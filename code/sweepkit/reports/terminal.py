@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
+    from rich.text import Text
 
 
 def make_console(**settings: Any) -> "Console":
-    """Return a console of rich that writes the control characters of what it shows out; see `rich.console.Console`."""
+    """Return a console of rich that takes text as it is: no markup, control characters written out.
+
+    A value may well be `[/INST]`, which rich would take for the end of a style. See `rich.console.Console`.
+    """
     from rich.console import Console
     from rich.segment import Segment
 
@@ -27,6 +31,9 @@ def make_console(**settings: Any) -> "Console":
             with self.whole:
                 super().print(*objects, **options)
 
+        def render_str(self, text: str, **options: Any) -> "Text":
+            return super().render_str(printable(text), **options)  # written out before it is measured
+
         def render(self, *arguments: Any, **options: Any) -> "Iterable[Segment]":
             for segment in super().render(*arguments, **options):
                 shown = segment.text if segment.control else printable(segment.text)
@@ -34,7 +41,14 @@ def make_console(**settings: Any) -> "Console":
                 yield segment if shown == segment.text else Segment(shown, segment.style)
 
     # In a notebook rich would make an output of its own of every line.
-    return TerminalConsole(**{"force_jupyter": False, **settings})
+    return TerminalConsole(**{"force_jupyter": False, "markup": False, "emoji": False, **settings})
+
+
+def plain(text: str, **look: Any) -> "Text":
+    """Return a text of rich, `printable` before it is measured; `look` is `rich.text.Text`'s."""
+    from rich.text import Text
+
+    return Text(printable(text), **look)
 
 
 def make_live(console: "Console", **settings: Any) -> "Live":
@@ -76,13 +90,13 @@ def print_table(console: "Console", table: "Table") -> None:
         rows=tuple(zip(*([str(cell) for cell in column.cells] for column in columns), strict=True)),
         left=tuple(place for place, column in enumerate(columns) if column.justify == "left"),
     )
-    console.print(as_text(cells, width=console.width), markup=False, highlight=False)
+    console.print(as_text(cells, width=console.width), highlight=False)
 
 
 def _cell_width(cell: Any) -> int:
     from rich.cells import cell_len
 
-    return cell_len(str(cell))
+    return cell_len(printable(str(cell)))
 
 
 def _place(head: str) -> int:

@@ -38,6 +38,7 @@ from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.stopping.make import make_rule
 from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import say
 from sweepkit.version import VERSION
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Session:
         if self.leader.ranks:
             self._conclude_best(finish, runs, hurried=hurried)
         if self.options.notify is not None and (wrong := notify(self.options.notify, self._notification(finish, runs))):
-            sys.stderr.write(f"warning: {wrong}\n")
+            say(f"warning: {wrong}", file=sys.stderr)
         return exit_code(finish, has_result=has_result(runs, self.spec.objectives))
 
     def _notification(self, finish: Finish, runs: list[RunRecord]) -> dict[str, Any]:
@@ -282,6 +283,6 @@ class Session:
             report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs, self._reports),
         )
         if self.options.json:
-            sys.stdout.write(json_text(end.plain()) + "\n")
+            say(json_text(end.plain()))
         else:
             show_end(end)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sweepkit.called import place_words, typed
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.source import ReadReports, Source, environment_of
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
@@ -111,7 +112,7 @@ def report_at_end(
         where = traceback.extract_tb(error.__traceback__)[-1]
         got = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
         command = typed("analyze", sweep.name, *place_words(paths.root.parent))
-        print(
+        say(
             f"warning: {REPORT_NAME}: could not be written, got: {got}; {command} tries again",
             file=sys.stderr,
         )

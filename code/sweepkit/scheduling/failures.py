@@ -36,7 +36,7 @@ _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
 _WANDB_FRAME = re.compile(r'File ".*[/\\]wandb[/\\]sdk[/\\]')
 _WANDB_GONE = re.compile(
     r"^([\w.]*\.)?(ConnectionResetError|BrokenPipeError|IncompleteReadError|HandleAbandonedError|MailboxClosedError"
-    r"|WandbServiceConnectionError)\b"
+    r"|WandbServiceConnectionError)\b|^[\w.]*ServicePollForTokenError: wandb-core exited with code -\d"  # as it started
 )
 _TRACEBACK = "Traceback (most recent call last)"
 _GROUP_TRACEBACK = "  + Exception Group Traceback"
@@ -157,7 +157,10 @@ def last_exception(log_tail: str) -> tuple[str, str]:
     if end is None:
         return "", ""
     places = [line.strip() for line in frames[:end] if line.lstrip().startswith("File ")]
-    return frames[end], places[-1] if places else ""
+    error, words = frames[end], ""
+    if error.endswith(": "):  # its message begins with an empty line
+        words = next((line.strip() for line in frames[end + 1 :] if line.strip()), "")
+    return error + words, places[-1] if places else ""
 
 
 def _last_start(lines: list[str]) -> int | None:

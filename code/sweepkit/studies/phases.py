@@ -6,7 +6,6 @@ sweep. The files under `outputs/phases_<study>/` show it; they decide nothing.
 """
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +47,7 @@ from sweepkit.studies.yaml.optuna_sweep import full_parameters, space_of, sweep_
 from sweepkit.studies.yaml.optuna_values import OptunaConfig, Phase, PhaseKind
 from sweepkit.sweep_config.change import ChangeKind, compare
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.text.shown import say
 from sweepkit.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
@@ -386,13 +386,13 @@ class _Search:
 
     def _say(self, text: str) -> None:
         if not self.options.json:
-            print(text)
+            say(text)
 
     def _show_begin(self, index: int, lines: Sequence[str]) -> None:
         phase, total = self.config.phases[index], len(self.config.phases)
         if self.options.json:
             begun = {"event": "phase", "phase": phase.name, "number": index + 1, "of": total, "changed": list(lines)}
-            sys.stdout.write(json.dumps(begun, ensure_ascii=False) + "\n")
+            say(json.dumps(begun, ensure_ascii=False))
             return
         self._say(f"\nphase {index + 1} of {total}: {phase.name} ({WORDS[phase.kind]})")
         for line in lines:
@@ -405,7 +405,7 @@ class _Search:
         done |= {"best": dict(outcome.params), "sweep": outcome.sweep}
         write_atomically(self.folder / "summary.json", json.dumps(done, ensure_ascii=False, indent=2) + "\n")
         if self.options.json:
-            sys.stdout.write(json.dumps({"event": "phases_ended", **done}, ensure_ascii=False) + "\n")
+            say(json.dumps({"event": "phases_ended", **done}, ensure_ascii=False))
             return
         self._say(f"\n{self.config.study_name}: {len(self.config.phases)} phases by {self.metric.name}")
         for result in outcome.results:

@@ -1,6 +1,5 @@
 """A study run in this call: by agents, resumable, mirrored into an Optuna storage; its results written and shown."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +24,7 @@ from sweepkit.studies.yaml.optuna_sweep import sweep_dict
 from sweepkit.studies.yaml.optuna_values import OptunaConfig
 from sweepkit.sweep_config.read import from_config
 from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +105,12 @@ def run_study_of_phases(
     if any(result.runs for result in outcome.results):
         _write_all(folder, _result_of_phases(config, outcome), None)
         if not options.json:
-            print(f"results: {relative(folder)}/")
+            say(f"results: {relative(folder)}/")
     if outcome.params:
         base = base_config_of(config.base_config, config.directory)
         file = write_optimized(folder, final_text(base, config, outcome.params), now=datetime.now())
         if not options.json:
-            print(f"train it: {typed('train', '--config', relative(file))}")
+            say(f"train it: {typed('train', '--config', relative(file))}")
     return outcome.code
 
 
@@ -164,17 +164,17 @@ def show_outcome(ended: StudyOutcome, options: RunOptions) -> None:
             "config": None if ended.config is None else str(ended.config),
             "storage": _shown(options.optuna_storage),
         }
-        sys.stdout.write(json_text(shown) + "\n")
+        say(json_text(shown))
         return
     stats = study_stats(ended.result)
     counts = ", ".join(f"{stats[key]} {word}" for key, word in _COUNTS if stats[key] or key == "n_completed")
-    print(f"study {ended.result.name}: {stats['n_trials']} trials: {counts}")
-    print(f"results: {relative(ended.folder)}/")
+    say(f"study {ended.result.name}: {stats['n_trials']} trials: {counts}")
+    say(f"results: {relative(ended.folder)}/")
     if options.optuna_storage is not None:
-        print(f"study: optuna.load_study(study_name={ended.result.name!r},")
-        print(f"                         storage={_shown(options.optuna_storage)!r})")
+        say(f"study: optuna.load_study(study_name={ended.result.name!r},")
+        say(f"                         storage={_shown(options.optuna_storage)!r})")
     if ended.config is not None:
-        print(f"train it: {typed('train', '--config', relative(ended.config))}")
+        say(f"train it: {typed('train', '--config', relative(ended.config))}")
 
 
 _COUNTS = (

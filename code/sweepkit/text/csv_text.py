@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # wide ones are read as narrow ones
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
@@ -54,6 +54,21 @@ def read_csv(file: Path) -> "pd.DataFrame":
     return table.map(unquoted)
 
 
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that `csv_text` wrote, without pandas: column name → cell as it was.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not in UTF-8, or no CSV.
+    """
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except csv.Error as error:
+        raise ValueError(f"{file}: must be CSV, got: {error}") from None
+    return [{unquoted(name): unquoted(cell) for name, cell in row.items() if name and cell is not None} for row in rows]
+
+
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, raw: bool = False) -> str:
     r"""Return rows as CSV text; missing cells and None are empty, lists, mappings and booleans are JSON.
 
@@ -76,7 +91,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, 
         return ""
     lines = _Lines()
     quoted: Callable[[Any], Any] = (lambda value: value) if raw else _quoted
-    writer = csv.writer(
+    writer = csv.writer(  # noqa: TID251 - the one place
         lines, lineterminator="\r\n"
     )  # a cell with either of these is quoted: readers take both for ends
     writer.writerow([quoted(_cell(name)) for name in columns])

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sweepkit.text.shown import printable
+
 _LONGEST_LINE = 100
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")  # not texts to every reader of YAML
@@ -36,8 +38,16 @@ def yaml_text(data: Mapping[str, Any], *, head: str = "") -> str:
     lr: {min: 1.0e-05, max: 1.0}
     seed: 1
     """
-    lines = [f"# {line}".rstrip() for line in head.splitlines()]
-    return "\n".join([*lines, *_block(data, "")]) + "\n"
+    return comment(head) + "\n".join(_block(data, "")) + "\n"
+
+
+def comment(text: str) -> str:
+    r"""Return a text as lines of a comment: all of its lines, and no character that YAML does not allow.
+
+    >>> comment("of metric a\x1b\nb: 1")
+    '# of metric a\\x1b\n# b: 1\n'
+    """
+    return "".join(f"# {printable(line)}".rstrip() + "\n" for line in text.splitlines())
 
 
 def _block(data: Mapping[str, Any], indent: str) -> list[str]:

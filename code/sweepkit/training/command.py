@@ -10,6 +10,7 @@ from typing import Any
 from sweepkit.environ import RUN_DIR_ENV, SEED_ENV
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.extras import needed
+from sweepkit.text.shown import say
 from sweepkit.training.config.files import config_file, preset_file
 from sweepkit.training.config.spellings import short_model
 from sweepkit.training.config.training import (
@@ -72,7 +73,7 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
     notes += governed(given, type(config))
     notes += _unused(config, given, environ)
     for note in dict.fromkeys(notes):
-        sys.stderr.write(f"{note}\n")
+        say(note, file=sys.stderr)
     needed("train")
     from sweepkit.training.session import run
 

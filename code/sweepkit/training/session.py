@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from sweepkit.environ import ASKED_ENV, RUN_DIR_ENV, RUNS_DIR_ENV
 from sweepkit.errors import DataError
 from sweepkit.model.records import SEED_FACT
 from sweepkit.paths import default_output_dir, slug
+from sweepkit.text.shown import say
 from sweepkit.tracking.reports import ReportWriter
 from sweepkit.training import environment
 from sweepkit.training.config.reproduction import Reproduction, Row, compare, differences, digest, section_of
@@ -190,8 +190,7 @@ def _reproduction(
 
 def _say(line: str) -> None:
     """Print a line for the user, at once even into a pipe."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    say(line, flush=True)
 
 
 def _used(names: Sequence[str], recorded: RecordedConfig[Any]) -> list[str]:

@@ -93,12 +93,13 @@ def repair(storage: str, output_dir: Path) -> Upkeep:
         StoreError: It cannot be read or written.
     """
     upkeep, path = Upkeep(), sqlite_file(storage)
-    if path is not None:
-        _mend_file(path, upkeep)
+    lost = _mend_file(path, upkeep) if path is not None else None
     with open_store(storage) as store:
         _refuse_use(store)
         _add(store, output_dir, upkeep, needed=False)
         upkeep.faults += [str(cell) for cell in store.damaged_cells()]
+        if lost is not None:
+            upkeep.faults += _not_found(lost, store, output_dir)
     if not upkeep.done:
         upkeep.done.append("nothing had to be mended")
     return upkeep
@@ -108,31 +109,48 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _mend_file(path: Path, upkeep: Upkeep) -> None:
-    """Put the newest whole copy in the place of a file that is damaged, gone, or without a sweep."""
-    whole = path.is_file() and not damage_of(str(path))
-    if whole and _sweeps_in(path):
-        return
+def _mend_file(path: Path, upkeep: Upkeep) -> tuple[str, ...] | None:
+    """Put the newest whole copy in the place of a file that is damaged, gone, or without a sweep.
+
+    Returns:
+        The names of the sweeps in a file that was given up, as far as it still tells them; None when it was not.
+    """
+    whole, names = path.is_file() and not damage_of(str(path)), _sweeps_in(path)
+    if whole and names:
+        return None
     copy = next((file for file in copies_of(path) if not damage_of(str(file)) and _sweeps_in(file)), None)
     if copy is None and whole:
-        return
+        return None
     _set_aside(path, upkeep)
     if copy is not None:
         back_up(copy, path)
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.stat().st_mtime))
         upkeep.done.append(f"{path}: put back from {copy.name}, of {when}")
+    return names
 
 
-def _sweeps_in(path: Path) -> int:
-    """Return how many sweeps a SQLite file holds; 0 when it is no record."""
+def _sweeps_in(path: Path) -> tuple[str, ...]:
+    """Return the names of the sweeps in a SQLite file; () when it is no record, or does not tell them."""
+    if not path.is_file():  # connecting would make one
+        return ()
     try:
         connection = sqlite3.connect(path)
         try:
-            return int(connection.execute("SELECT count(*) FROM sweeps").fetchone()[0])
+            return tuple(str(name) for (name,) in connection.execute("SELECT name FROM sweeps"))
         finally:
             connection.close()
     except sqlite3.Error:
-        return 0
+        return ()
+
+
+def _not_found(lost: tuple[str, ...], store: SqlStore, output_dir: Path) -> list[str]:
+    """Return what was in a file that was given up and is in the mended record no more, a sentence each."""
+    there = {sweep.name for sweep in store.sweeps()}
+    remedy = f"{output_dir} has no such folder that can be read; --output-dir names the one that has, and repair again"
+    if not lost and not there:
+        return [f"{store.label}: it is empty now, no sweep was found: {remedy}"]
+    gone = [name for name in lost if name not in there]
+    return [f"sweep {name}: it was in the damaged file and is not in the record: {remedy}" for name in gone]
 
 
 def _set_aside(path: Path, upkeep: Upkeep) -> None:
@@ -162,7 +180,7 @@ def _add(store: SqlStore, output_dir: Path, upkeep: Upkeep, *, needed: bool) -> 
     """Put into the record what the files of its sweeps have beyond it."""
     folders = sweep_folders(output_dir)
     if not folders and needed:
-        raise SweepKitError(f"{output_dir}: must hold folders of sweeps (sweep_*/sweep.yaml), got none; --output-dir")
+        raise SweepKitError(f"{output_dir}: must hold folders of sweeps (sweep_*/sweep.json), got none; --output-dir")
     for folder in folders:
         try:
             found = read_folder(folder)

@@ -2,8 +2,8 @@
 
 | file | what it says |
 |---|---|
-| `sweep.json` | the sweep's id, name, family, seed, and what else only the record knew |
-| `sweep.yaml` | its configuration |
+| `sweep.json` | the sweep's id, name, family, seed, configuration, and what else only the record knew |
+| `sweep.yaml` | its configuration, once more |
 | `run_*_result.json` | a run that is done, with all that came of it |
 | `logs/*.reports.jsonl`, `runs/*/*/wandb/*/*.wandb` | what an attempt reported: its run's history |
 | `logs/*.params.yaml`, `logs/*.exit.json` | an attempt whose run has no result: its values, and how it ended |
@@ -21,7 +21,7 @@ from sweepkit.agents.exit_file import read_end
 from sweepkit.agents.kept_end import kept_end
 from sweepkit.agents.prepare import run_card
 from sweepkit.agents.results import AGAIN
-from sweepkit.errors import SweepKitError
+from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.records import Report, RunRecord, SweepRecord, SweepState
 from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
@@ -60,8 +60,9 @@ class FoundSweep:
 
 
 def sweep_folders(output_dir: Path) -> list[Path]:
-    """Return the folders of sweeps below an output folder: those with a configuration."""
-    found = (file.parent for file in output_dir.glob("sweep_*/sweep.yaml"))
+    """Return the folders of sweeps below an output folder: those with anything that a sweep is known by."""
+    known_by = ("sweep.yaml", "sweep.json", "run_*_result.json")
+    found = {file.parent for name in known_by for file in output_dir.glob(f"sweep_*/{name}")}
     return sorted(folder for folder in found if not folder.is_symlink())  # its file's name, for one called otherwise
 
 
@@ -69,15 +70,14 @@ def read_folder(folder: Path) -> FoundSweep:
     """Return the sweep that a folder holds.
 
     Raises:
-        SweepKitError: Its configuration cannot be read.
+        SweepKitError: Neither of the files that have its configuration can be read.
     """
-    text = (folder / "sweep.yaml").read_text(encoding="utf-8")
-    name = folder.name.removeprefix("sweep_")
-    spec = read_sweep_text(text, source=str(folder / "sweep.yaml"), default_name=name)
-    paths = SweepPaths(folder.parent, name)
+    paths = SweepPaths(folder.parent, folder.name.removeprefix("sweep_"))
+    identity = _json(paths.identity) or {}
+    spec = _spec(paths, identity.pop("text", None))
     results, unreadable = _results(folder)
-    found = FoundSweep(_sweep(paths, spec, results), unknown=unreadable)
-    if not paths.identity.is_file():
+    found = FoundSweep(_sweep(paths, spec, results, identity), unknown=unreadable)
+    if not identity:
         found.unknown.append(
             f"{folder.name}: no sweep.json: its id, the time it was made and its program are not known"
         )
@@ -90,7 +90,26 @@ def read_folder(folder: Path) -> FoundSweep:
     return found
 
 
-def _sweep(paths: SweepPaths, spec: SweepSpec, results: list[dict[str, Any]]) -> SweepRecord:
+def _spec(paths: SweepPaths, kept: Any) -> SweepSpec:
+    """Return a sweep's configuration from its YAML, or from the text that sweep.json keeps of it.
+
+    Raises:
+        SweepKitError: Neither can be read.
+    """
+    name = paths.root.name.removeprefix("sweep_")
+    try:
+        return read_sweep_text(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec), default_name=name)
+    except (OSError, UnicodeDecodeError, SpecError) as error:
+        if isinstance(kept, str):
+            return read_sweep_text(kept, source=str(paths.identity), default_name=name)
+        hint = "put the YAML that the sweep was begun with there, and repair again"
+        rule = "must be the sweep's configuration"
+        raise SpecError([Problem(where=str(paths.spec), rule=rule, got=str(error), hint=hint)]) from None
+
+
+def _sweep(
+    paths: SweepPaths, spec: SweepSpec, results: list[dict[str, Any]], identity: Mapping[str, Any]
+) -> SweepRecord:
     name = paths.root.name.removeprefix("sweep_")
     known: dict[str, Any] = {
         "sweep_id": new_id(),
@@ -102,7 +121,7 @@ def _sweep(paths: SweepPaths, spec: SweepSpec, results: list[dict[str, Any]]) ->
         "metric": spec.metric.name if spec.metric else None,
         "goal": spec.metric.goal.value if spec.metric else None,
         "meta": {},
-        **(_json(paths.identity) or {}),
+        **identity,
     }
     if not math.isfinite(known["created_at"]):
         known["created_at"] = 0.0

@@ -33,6 +33,7 @@ from sweepkit.runner.session import Session
 from sweepkit.search.grid import GridEngine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
+from sweepkit.text.shown import say
 from sweepkit.wandb.agent_process import Command, send
 from sweepkit.wandb.agent_silence import SilenceWatch, unsent_folder
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
@@ -90,7 +91,7 @@ def run_backend(
     slots, notes = slots_of(plan)
     if options.dry_run:
         config = None if path is not None else sent_config(plan, sampler=options.sampler)
-        sys.stdout.write(dry_run_text(plan, config, slots, as_json=options.json, path=path))
+        say(dry_run_text(plan, config, slots, as_json=options.json, path=path))
         return 0
     from sweepkit.wandb.sweeps import check_login
 
@@ -374,7 +375,10 @@ class _WandbLedSweep:
         folders = [str(folder) for folder in found if folder is not None]
         if folders and not self.agents.interrupt_level:
             runs = f"{len(folders)} run" + ("s" if len(folders) > 1 else "")
-            text = f"W&B does not have the end of {runs}; send what they logged: wandb sync {shlex.join(folders)}"
+            command = (
+                f"wandb sync --include-online {shlex.join(folders)}"  # left out, it passes over them: they were online
+            )
+            text = f"W&B does not have the end of {runs}; send what they logged: {command}"
             self.session.on_event(Notice(text=text, warning=True))
 
 

@@ -278,7 +278,7 @@ def dry_run_text(
             "config": config,
             "slots": [{"index": slot.index, "gpus": list(slot.gpus), "cpus": slot.cpus} for slot in slots],
         }
-        return json.dumps(plain, ensure_ascii=False) + "\n"
+        return json.dumps(plain, ensure_ascii=False)
     from sweepkit.reports.files import dump_yaml
 
     lines = [f"{plan.spec.name}: W&B leads it; {len(slots)} agent{'s' if len(slots) != 1 else ''} would make its runs:"]
@@ -286,4 +286,4 @@ def dry_run_text(
     if config is not None:
         lines += ["W&B would get:", *(f"  {line}" for line in dump_yaml(dict(config)).splitlines())]
     lines += [f"warning: {warning}" for warning in plan.spec.warnings]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)

@@ -12,6 +12,7 @@ from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import open_recorded, storage_of
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.shown import say
 from sweepkit.wandb.upload_client import Uploading, stdout_line, target_of
 
 
@@ -24,7 +25,7 @@ def push(options: RunOptions, name: str) -> int:
     storage = storage_of(options)
     with open_recorded(storage) as store:
         sweep = find_sweep_record(store, name)
-    uploading = Uploading(lambda text: print(text, file=sys.stderr))
+    uploading = Uploading(lambda text: say(text, file=sys.stderr))
     try:
         access = uploading.access("--push")
         if access["access"] != "granted":
@@ -55,9 +56,9 @@ def _report(options: RunOptions, sweep: SweepRecord, end: Mapping[str, Any], ser
         stdout_line({"event": "push", "sweep": sweep.name, "server": server, **counts, "reason": end["reason"]})
     else:
         runs = "run is" if counts["sent"] == 1 else "runs are"
-        print(f"{sweep.name}: {counts['sent']} {runs} at {server}" + (f", {left} not yet" if left else ""))
+        say(f"{sweep.name}: {counts['sent']} {runs} at {server}" + (f", {left} not yet" if left else ""))
         if counts["alive"]:
-            print(f"{counts['alive']} still under way; push again when the sweep has ended")
+            say(f"{counts['alive']} still under way; push again when the sweep has ended")
         if end["reason"]:
-            print(f"{end['reason']}; the same command goes on where this one stopped")
+            say(f"{end['reason']}; the same command goes on where this one stopped")
     return 1 if left > counts["alive"] or end["reason"] else 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import DataError, SpecError, TrackingError
+from sweepkit.text.shown import say
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
@@ -64,13 +65,13 @@ def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None)
     from sweepkit.wandb.reader import fetch_sweep
 
     if sys.stderr.isatty():
-        print(f"reading {text.removeprefix(_PREFIX)} from W&B …", file=sys.stderr)
+        say(f"reading {text.removeprefix(_PREFIX)} from W&B …", file=sys.stderr)
     sweep = fetch_sweep(text.removeprefix(_PREFIX), metric=metric, goal=goal)
     if metric is not None:
         check_metric(sweep, metric)
     spec, refused = spec_of(sweep)
     for note in _notes(sweep, refused):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     shown = _with_metric(spec, sweep, chosen=metric is not None or goal is not None)
     return WandbTable(sweep=sweep, table=from_runs(shown, sweep.runs), spec=None if refused else shown)
 

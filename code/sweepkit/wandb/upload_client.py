@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from sweepkit.paths import CODE_DIR, python
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.shown import say
 
 _ACCESS_S = 60.0  # W&B's import on a busy machine, and its question to the server
 _HURRY_S = 5.0
@@ -209,4 +209,4 @@ def _unsent_lines(end: Mapping[str, Any], names: Sequence[str], place: Sequence[
 
 def stdout_line(event: Mapping[str, Any]) -> None:
     """Write one JSON object a line on stdout."""
-    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+    say(json.dumps(event, ensure_ascii=False))

@@ -34,6 +34,7 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.text.shown import say
 from sweepkit.wandb.access import Access
 from sweepkit.wandb.sender import Sender
 
@@ -265,7 +266,7 @@ class _UploadLock:
 def _send_event(**event: Any) -> None:
     """Send the parent an event; one that is gone gets nothing."""
     try:
-        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+        say(json.dumps(event, ensure_ascii=False))
         sys.stdout.flush()
     except OSError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process

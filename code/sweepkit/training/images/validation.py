@@ -3,9 +3,7 @@
 Importing this module imports torch and transformers; it uses neither of them before `validate` is called.
 """
 
-import csv
 import gc
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from sweepkit.errors import DataError
 from sweepkit.model.metric import LAST
 from sweepkit.model.records import MEAN_OVER_FACT, VALUE_FACT
 from sweepkit.paths import cache_dir
+from sweepkit.text.csv_text import csv_text
 from sweepkit.training import environment
 from sweepkit.training.arguments import refuse_fp16, warmup
 from sweepkit.training.config.training import ImageConfig, PerceiverConfig
@@ -352,10 +351,10 @@ def _predictions(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted])
             fold.val.tolist(), fitted.predicted.tolist(), fitted.chances.tolist(), strict=True
         )
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "label", "predicted", "fold", *(f"p_{name}" for name in images.classes)))
+    columns = ("image", "label", "predicted", "fold", *(f"p_{name}" for name in images.classes))
+    table = []
     for row, predicted, number, chances in sorted(rows):
         label, shown = images.classes[images.labels[row]], [f"{chance:.6f}" for chance in chances]
-        writer.writerow((images.names[row], label, images.classes[predicted], number, *shown))
-    return text.getvalue()
+        cells = (images.names[row], label, images.classes[predicted], number, *shown)
+        table.append(dict(zip(columns, cells, strict=True)))
+    return csv_text(table, columns)
