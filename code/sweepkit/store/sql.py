@@ -29,6 +29,7 @@ from sweepkit.store.base import (
     RunRecord,
     SweepRecord,
     SweepState,
+    Unsent,
 )
 from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in, mapping
 from sweepkit.store.report_at_once import report_at_once
@@ -314,16 +315,12 @@ class SqlStore:
         return known
 
     # --- attempts ---------------------------------------------------------------------------------------------------
-    def started(self, attempt: Attempt, *, pid: int, device: str = "") -> None:
-        """Record the attempt's process. Raises FencedError."""
+    def started(self, attempt: Attempt, *, pid: int, device: str = "", age_s: float = 0.0) -> None:
+        """Record the attempt's process; see `Store.started`. Raises FencedError."""
 
         def work(connection: sa.Connection) -> None:
             change, now = writes.bump(connection, attempt.run.sweep_id)
-            times = {"started_at": now}
-            if not connection.execute(q.STARTED_RUN, {**writes.fence(attempt), **times, "change": change}).rowcount:
-                raise writes.fenced(attempt)
-            values = {"b_attempt": attempt.attempt_id, "pid": pid, "device": records.clean(device), **times}
-            connection.execute(q.STARTED_ATTEMPT, values)
+            writes.start_attempt(connection, attempt, (pid, device), (now - age_s, change))
 
         self._session.write(work)
 
@@ -346,28 +343,14 @@ class SqlStore:
 
     def report(self, attempt: Attempt, reports: Sequence[Report], *, metric: str | None, goal: str | None) -> None:
         """Append reports; see `Store.report`. Raises FencedError."""
-        # The first of several with one seq counts, as it would in calls of their own.
-        given: dict[int, Report] = {}
-        for report in reports:
-            given.setdefault(report.seq, records.plain_report(report))
-        ordered = [given[seq] for seq in sorted(given)]
+        ordered = writes.ordered(reports)
         if self._session.is_shared and report_at_once(self._session, attempt, ordered, (metric, goal)):
             return
 
         def work(connection: sa.Connection) -> None:
             change, _ = writes.bump(connection, attempt.run.sweep_id)
-            row = connection.execute(q.FENCED_RUN, writes.fence(attempt)).first()
-            if row is None:
-                raise writes.fenced(attempt)
-            new = writes.unknown_reports(connection, attempt, ordered, row.next_seq)
-            if not new:
+            if not writes.take_reports(connection, attempt, ordered, (metric, goal), change):
                 raise writes.Undo
-            writes.insert_reports(connection, attempt, new)
-            if new[0].seq >= row.next_seq:
-                update = writes.append_reports(connection, attempt, row, new, (metric, goal))
-            else:
-                update = writes.rebuild_reports(connection, attempt, row, (metric, goal))
-            connection.execute(q.REPORTED_RUN, {"b_run": attempt.run.run_id, **update, "change": change})
 
         self._try(work)
 
@@ -404,8 +387,9 @@ class SqlStore:
         outcome: Mapping[str, Any] | None = None,
         summary: float | None = None,
         failure: bool = False,
+        unsent: Unsent | None = None,
     ) -> RunRecord:
-        """End the attempt and put the run into `state`. Raises FencedError; ValueError for RUNNING."""
+        """End the attempt and put the run into `state`; see `Store.finish`. ValueError for RUNNING."""
         if state is RunState.RUNNING:
             raise ValueError("finish: state must be PENDING or a done one, got RUNNING")
         outcome_text = records.dump(outcome or {}, f"run {attempt.run.run_id}: outcome")
@@ -418,8 +402,14 @@ class SqlStore:
             "b_failed": int(failure),
         }
 
+        if unsent is not None and self._session.is_shared:
+            self._send(attempt, unsent)
+            unsent = None
+
         def work(connection: sa.Connection) -> RunRecord:
             change, now = writes.bump(connection, attempt.run.sweep_id)
+            if unsent is not None:
+                writes.take_unsent(connection, attempt, unsent, (now, change))
             row = connection.execute(
                 q.FINISHED_RUN, {**values, "change": change, "ended_at": now if state.done else None}
             ).first()
@@ -429,6 +419,13 @@ class SqlStore:
             return writes.with_history(connection, row)
 
         return self._session.write(work)
+
+    def _send(self, attempt: Attempt, unsent: Unsent) -> None:
+        """Record what is unsent by itself: on PostgreSQL the lock of the sweep's row is not held for all of it."""
+        if unsent.pid is not None:
+            self.started(attempt, pid=unsent.pid, device=unsent.device, age_s=unsent.age_s)
+        if unsent.reports:
+            self.report(attempt, unsent.reports, metric=unsent.metric, goal=unsent.goal)
 
     def release(self, attempt: Attempt, *, reason: str) -> None:
         """Give the run back as PENDING; the attempt is RELEASED. Raises FencedError."""
