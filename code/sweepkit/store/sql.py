@@ -32,6 +32,7 @@ from sweepkit.store.base import (
     Unsent,
 )
 from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in, mapping
+from sweepkit.store.mend import mend_attempts
 from sweepkit.store.report_at_once import report_at_once
 from sweepkit.store.restore import RestoredRun, restore
 from sweepkit.store.session import StoreSession
@@ -230,7 +231,7 @@ class SqlStore:
                 return None
             return writes.insert_attempt(connection, run, token, who, (now, lease_s), gpus=gpus)
 
-        return self._try(work)
+        return self._try(work, quickly=True)
 
     def turn(self, sweep_id: str) -> AbstractContextManager[bool]:
         """Let one after the other propose runs of a sweep; see `Store.turn`."""
@@ -269,7 +270,7 @@ class SqlStore:
             run = writes.insert_run(connection, values)
             return writes.insert_attempt(connection, run, token, who, (now, lease_s))
 
-        return self._try(work)
+        return self._try(work, quickly=True)
 
     def retry(self, sweep_id: str, states: Iterable[RunState]) -> list[RunRecord]:
         """Put every run in one of those done states back to PENDING; see `Store.retry`. ValueError: one not done."""
@@ -303,7 +304,7 @@ class SqlStore:
                 return [records.run_record(row) for row in rows]
             return [writes.with_history(connection, row) for row in rows]
 
-        return self._session.read(work)
+        return self._session.read_quickly(work)
 
     def counts(self, sweep_id: str) -> dict[RunState, int]:
         """Return the number of runs in each state."""
@@ -322,7 +323,7 @@ class SqlStore:
             change, now = writes.bump(connection, attempt.run.sweep_id)
             writes.start_attempt(connection, attempt, (pid, device), (now - age_s, change))
 
-        self._session.write(work)
+        self._session.write_quickly(work)
 
     def renew(self, attempts: Iterable[Attempt], *, lease_s: float) -> list[str]:
         """Extend the leases; return the ids of those that are no longer live, in the order given."""
@@ -352,7 +353,7 @@ class SqlStore:
             if not writes.take_reports(connection, attempt, ordered, (metric, goal), change):
                 raise writes.Undo
 
-        self._try(work)
+        self._try(work, quickly=True)
 
     def suggested(self, attempt: Attempt, params: Mapping[str, Any], proposal: Mapping[str, Any]) -> None:
         """Record what a run was suggested while it ran; see `Store.suggested`. Raises FencedError."""
@@ -418,7 +419,7 @@ class SqlStore:
             writes.end_attempt(connection, attempt.attempt_id, AttemptState.DONE, (reason, now), outcome_text)
             return writes.with_history(connection, row)
 
-        return self._session.write(work)
+        return self._session.write_quickly(work)
 
     def _send(self, attempt: Attempt, unsent: Unsent) -> None:
         """Record what is unsent by itself: on PostgreSQL the lock of the sweep's row is not held for all of it."""
@@ -529,6 +530,10 @@ class SqlStore:
         """Return every cell that cannot be read; reads all of the record."""
         return self._session.read(lambda connection: list(damaged_cells(connection)))
 
+    def mend_attempts(self) -> list[DamagedCell]:
+        """Put right every damaged cell of an attempt; return them. Reads all attempts."""
+        return self._session.write(mend_attempts)
+
     def checkpoint(self) -> None:
         """Carry what is committed into the main file, where a record has one."""
         self._session.checkpoint()
@@ -537,10 +542,10 @@ class SqlStore:
         """Release every connection; further calls raise StoreError."""
         self._session.close()
 
-    def _try(self, work: Callable[[sa.Connection], T]) -> T | None:
+    def _try(self, work: Callable[[sa.Connection], T], *, quickly: bool = False) -> T | None:
         """Return what `work` returns in a write transaction, or None when it raised Undo."""
         try:
-            return self._session.write(work)
+            return self._session.write_quickly(work) if quickly else self._session.write(work)
         except writes.Undo:
             return None
 
