@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 T = TypeVar("T")
-Values = Mapping[str, Any]
+_Values = Mapping[str, Any]
 _dialect = sqlite.dialect(paramstyle="named")
 
 
@@ -59,18 +59,18 @@ class _Compiled:
         self._expands = "POSTCOMPILE" in str(self._compiled)
         self._text = str(self._compiled)
 
-    def filled(self, values: Values) -> tuple[str, Values]:
+    def filled(self, values: _Values) -> tuple[str, _Values]:
         """Return text and values to execute."""
         if not self._expands:
             return self._text, {**self._own, **values}
         state = self._compiled.construct_expanded_state({**self._own, **values})
-        return state.statement, cast(Values, state.parameters)
+        return state.statement, cast(_Values, state.parameters)
 
 
 _compiled: dict[tuple[Any, tuple[str, ...]], _Compiled] = {}  # threads that meet here compile twice: no harm
 
 
-def _of(statement: Any, values: Values) -> _Compiled:
+def _of(statement: Any, values: _Values) -> _Compiled:
     key = (statement, tuple(values))
     found = _compiled.get(key)
     if found is None:
@@ -84,13 +84,13 @@ class _Quick:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
 
-    def execute(self, statement: Any, values: Values | Sequence[Values] = {}) -> _Result:  # noqa: B006 - only read
+    def execute(self, statement: Any, values: _Values | Sequence[_Values] = {}) -> _Result:  # noqa: B006 - only read
         if isinstance(values, Mapping):
             return _Result(self._raw.execute(*_of(statement, values).filled(values)))
         filled = [_of(statement, row).filled(row) for row in values]
         return _Result(self._raw.executemany(filled[0][0], [row for _, row in filled]))
 
-    def scalars(self, statement: Any, values: Values = {}) -> list[Any]:  # noqa: B006 - only read
+    def scalars(self, statement: Any, values: _Values = {}) -> list[Any]:  # noqa: B006 - only read
         return [next(iter(row)) for row in self.execute(statement, values)]
 
 

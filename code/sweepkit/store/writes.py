@@ -225,19 +225,19 @@ def take_reports(
     row = connection.execute(q.FENCED_RUN, fence(attempt)).first()
     if row is None:
         raise fenced(attempt)
-    new = unknown_reports(connection, attempt, reports, row.next_seq)
+    new = _unknown_reports(connection, attempt, reports, row.next_seq)
     if not new:
         return False
     insert_reports(connection, attempt, new)
     if new[0].seq >= row.next_seq:
         update = append_reports(connection, attempt, row, new, metric)
     else:
-        update = rebuild_reports(connection, attempt, row, metric)
+        update = _rebuild_reports(connection, attempt, row, metric)
     connection.execute(q.REPORTED_RUN, {"b_run": attempt.run.run_id, **update, "change": change})
     return True
 
 
-def unknown_reports(
+def _unknown_reports(
     connection: sa.Connection, attempt: Attempt, reports: Sequence[Report], next_seq: int
 ) -> list[Report]:
     """Return those of `reports` (by seq) that the attempt does not have yet; no query when all are newer."""
@@ -282,7 +282,7 @@ def append_reports(
     try:
         update = appended(row, new, metric)
     except (ValueError, TypeError):  # a damaged cell: all that it held follows from the reports
-        return rebuild_reports(connection, attempt, row, metric)
+        return _rebuild_reports(connection, attempt, row, metric)
     if len(update["history"]) <= records.TAIL_CHARS:
         return update
     chunk = {"attempt_id": attempt.attempt_id, "position": row.n_chunks, "history": update["history"]}
@@ -315,7 +315,7 @@ def appended(row: Any, new: Sequence[Report], metric: tuple[str | None, str | No
     }
 
 
-def rebuild_reports(
+def _rebuild_reports(
     connection: sa.Connection, attempt: Attempt, row: Any, metric: tuple[str | None, str | None]
 ) -> dict[str, Any]:
     """Return the run's columns made anew from all reports: some came out of order, and history follows seq."""
