@@ -65,6 +65,10 @@ class SpecError(SweepKitError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class NoDocumentError(SpecError):
+    """The text of a file is no document at all: nothing more can be read of it."""
+
+
 class ConflictError(SweepKitError):
     """The record already holds something else under that name."""
 

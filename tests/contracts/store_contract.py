@@ -18,7 +18,7 @@ from store_machine import StoreMachine
 
 from sweepkit.errors import ConflictError, FencedError, StoreError
 from sweepkit.model.runs import RunState
-from sweepkit.store.base import AttemptState, Report, SweepState
+from sweepkit.store.base import AttemptState, Report, SweepState, Unsent
 from sweepkit.store.open import open_store
 
 AGENT = {"agent_id": "agent-1", "host": "host-1", "lease_s": 60.0}
@@ -314,6 +314,30 @@ class StoreContract:
         (record,) = store.attempts(attempt.run.run_id)
         assert (record.device, record.state, record.pid) == ("cuda:0", AttemptState.LIVE, 4321)
         assert the_run(store, sweep).started_at == record.started_at >= record.claimed_at
+
+    def test_what_is_unsent_is_recorded_with_the_end_as_if_it_had_come_before(self, store):
+        sweep = new_sweep(store)
+        attempt = claim_new(store, sweep, 0)
+        store.report(attempt, reports(0.5), **METRIC)
+        unsent = Unsent(pid=4321, device="cuda:0", age_s=0.25, reports=reports(0.5, 0.25), **METRIC)
+        run = store.finish(attempt, RunState.FINISHED, reason="exit code 0", unsent=unsent)
+        assert run == the_run(store, sweep)
+        assert run.history == (0.5, 0.25) and run.best_metrics == {"loss": 0.25}
+        assert [report.seq for report in store.reports(run.run_id)] == [0, 1]
+        (record,) = store.attempts(run.run_id)
+        assert (record.state, record.pid, record.device) == (AttemptState.DONE, 4321, "cuda:0")
+        assert record.started_at == run.started_at
+        assert 0.2 < run.ended_at - run.started_at
+
+    def test_nothing_that_is_unsent_is_recorded_of_an_attempt_that_is_not_live(self, store):
+        sweep = new_sweep(store)
+        attempt = claim_new(store, sweep, 0)
+        assert store.lose(attempt.attempt_id, attempt.token, reason="its agent died")
+        unsent = Unsent(pid=4321, reports=reports(0.5), **METRIC)
+        with pytest.raises(FencedError):
+            store.finish(attempt, RunState.FINISHED, reason="exit code 0", unsent=unsent)
+        assert the_run(store, sweep).state is RunState.PENDING
+        assert store.reports(attempt.run.run_id, attempt_id=attempt.attempt_id) == []
 
     def test_finish_ends_the_run_with_everything_known(self, store):
         sweep = new_sweep(store)

@@ -17,6 +17,7 @@ from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.records import AttemptState, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.store.backup import back_up, copies_of, copy_beside
+from sweepkit.store.cells import ATTEMPT_CELLS
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
 from sweepkit.upkeep.record import check, rebuild, repair
@@ -196,6 +197,48 @@ def test_other_damaged_cells_are_named_and_their_sweep_is_readable(sweep):
         "attempts.outcome",
         "reports.metrics",
     ]
+    repair(str(sweep.storage), sweep.folder)
+    assert check(str(sweep.storage)).faults == []
+    assert [report.values["loss"] for report in sweep.store.reports(first.run_id)] == [1.0, 0.5, 1 / 3]
+
+
+def test_the_damaged_cells_of_an_attempt_are_mended_from_its_run(tmp_path):
+    with Bench(tmp_path, storage=tmp_path / "sweepkit.db") as bench:
+        bench.start(PROGRAM, numbers=(1,)).join()
+        (run,) = bench.runs()
+        (before,) = bench.store.attempts(run.run_id)
+        for column in ATTEMPT_CELLS:
+            bench.statements(f"UPDATE attempts SET {column} = x'00'")
+            assert len(check(str(bench.storage)).faults) == 1
+            assert repair(str(bench.storage), bench.folder).faults == []
+            (after,) = bench.store.attempts(run.run_id)
+            assert check(str(bench.storage)).faults == []
+            assert column in UNKNOWN or getattr(after, column) == pytest.approx(getattr(before, column), abs=1.0)
+            bench.statements(f"UPDATE attempts SET agent_id = '{before.agent_id}', host = '{before.host}'")
+            bench.statements(f"UPDATE attempts SET pid = {before.pid}, lease_until = {before.lease_until}")
+
+
+UNKNOWN = {"agent_id", "pid", "lease_until"}  # of an attempt that is over nobody needs them
+
+
+@pytest.mark.parametrize("damaged", ["'x'", "x'00'", "1e300"])
+def test_a_lease_that_cannot_be_read_is_over_and_repair_leaves_none(tmp_path, damaged):
+    with open_store(tmp_path / "sweepkit.db") as store:
+        sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+        store.add_run(sweep, 0, {"x": 1})
+        claim = store.claim(sweep, agent_id="a", host="h", lease_s=60.0, gpus=("GPU-1",))
+        assert [live.expired for live in store.live_attempts(sweep)] == [False]
+        assert len(store.gpu_attempts("h")) == 1
+        with store._session._writer.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE attempts SET lease_until = {damaged}")
+        assert [live.expired for live in store.live_attempts(sweep)] == [True]
+        assert store.gpu_attempts("h") == []
+        assert [cell.column for cell in store.mend_attempts()] == ["lease_until"]
+        (live,) = store.live_attempts(sweep)
+        assert live.expired and isinstance(live.lease_until, float)
+        assert store.lose(live.attempt_id, live.token, reason="its lease ran out")
+        again = store.claim(sweep, agent_id="b", host="h", lease_s=60.0)
+        assert again.ordinal == claim.ordinal + 1
 
 
 @pytest.mark.parametrize("state", ["ended", "live"])

@@ -188,10 +188,11 @@ class Agent:
         if self._packer is not None and slot.packs:
             attempt = self._take_packed(slot, self._packer)
         else:
-            attempt = self._claim(self.context.slots.excluded_runs(slot))
+            waits = bool(self._pending())
+            attempt = self._claim(self.context.slots.excluded_runs(slot)) if waits else None
             if attempt is None and self._end is None:
                 asked_at = time.monotonic()
-                attempt = self._propose_run()
+                attempt = self._propose_run(fresh=not waits)
         if attempt is not None:
             self.context.note_lease([attempt], asked_at=asked_at)
             self.context.held[attempt.attempt_id] = attempt
@@ -252,19 +253,22 @@ class Agent:
     def _count_reached(self) -> bool:
         return self.context.settings.count is not None and len(self._counted) >= self.context.settings.count
 
-    def _propose_run(self) -> Attempt | None:
-        """Ask the engine for a new run and claim it; None when there is none now, or another agent was faster."""
+    def _propose_run(self, *, fresh: bool) -> Attempt | None:
+        """Ask the engine for a new run and claim it; None when there is none now, or another agent was faster.
+
+        `fresh`: the record was just looked at.
+        """
         if not self._contended:
-            attempt, lost = self._propose_and_claim()
+            attempt, lost = self._propose_and_claim(fresh=fresh)
             if not lost:
                 return attempt
             self._contended = True
         with self._store.turn(self._sweep.sweep_id) as is_ours:
             return self._propose_and_claim()[0] if is_ours else None
 
-    def _propose_and_claim(self) -> tuple[Attempt | None, bool]:
+    def _propose_and_claim(self, *, fresh: bool = False) -> tuple[Attempt | None, bool]:
         """Ask the engine for a new run and claim it in one transaction; return it, and whether that was in vain."""
-        proposed = self._proposed()
+        proposed = self._proposed(fresh=fresh)
         if proposed is None:
             return None, False
         number, proposal = proposed
@@ -300,9 +304,10 @@ class Agent:
         )
         return added is not None
 
-    def _proposed(self) -> tuple[int, Proposal] | None:
+    def _proposed(self, *, fresh: bool = False) -> tuple[int, Proposal] | None:
         """Return a new run's number and what the engine proposes for it; None when there is none now, or no more."""
-        self._refresh()
+        if not fresh:
+            self._refresh()
         if self._end is not None:
             return None
         number = len(self.context.runs)

@@ -44,7 +44,7 @@ from sweepkit.model.course import Course
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.metric import Goal, rule_of_summary
 from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
-from sweepkit.model.records import MEAN_OVER_FACT, VALUE_FACT, RunRecord
+from sweepkit.model.records import MEAN_OVER_FACT, VALUE_FACT, RunRecord, Unsent
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.store.base import Attempt, Report
@@ -158,11 +158,9 @@ class Execution:
             self._on_start(event)
 
     def _on_start(self, event: Started) -> None:
+        # The record hears of it at the next look, or together with the end of an attempt that is over by then.
         self.process = self.unsent_start = event
         self.began = time.monotonic()
-        self._send()
-        if self.fenced:
-            return
         self.context.emit(
             RunStarted(
                 run=self.attempt.run,
@@ -230,13 +228,17 @@ class Execution:
         self.fenced = True
 
     def _read_reports(self, *, final: bool = False) -> None:
-        """Take in what was newly reported, record it, and let the stopping rule judge it."""
+        """Take in what was newly reported, record it, and let the stopping rule judge it.
+
+        What comes last (`final`) is recorded together with the end.
+        """
         fresh = self._collect(final=final)
-        if (self.unsent or self.begins_anew or self.unsent_start or self.unsent_suggestions) and not self.fenced:
+        waits = self.unsent or self.begins_anew or self.unsent_start or self.unsent_suggestions
+        if waits and not (self.fenced or final):
             self._send()
         for report in fresh:
             self._judge(report)
-        if self.unsent_audit and not self.fenced:
+        if self.unsent_audit and not (self.fenced or final):
             self._send()
 
     def _collect(self, *, final: bool) -> list[Report]:
@@ -321,10 +323,31 @@ class Execution:
 
     def _deliver(self) -> None:
         """Record what is unsent. Raises FencedError, StoreError."""
-        store = self.context.store
-        if self.unsent_start is not None:
-            store.started(self.attempt, pid=self.unsent_start.pid, device=self.slot.device)
+        store, unsent = self.context.store, self._unsent()
+        if unsent.pid is not None:
+            store.started(self.attempt, pid=unsent.pid, device=unsent.device, age_s=unsent.age_s)
             self.unsent_start = None
+        self._deliver_changes()
+        if unsent.reports:
+            store.report(self.attempt, unsent.reports, metric=unsent.metric, goal=unsent.goal)
+            self.unsent = []
+        self.context.back()
+
+    def _unsent(self) -> Unsent:
+        """Return what the record is still to be told of the process and of its reports."""
+        metric = self.context.spec.metric
+        return Unsent(
+            pid=None if self.unsent_start is None else self.unsent_start.pid,
+            device=self.slot.device,
+            age_s=time.monotonic() - self.began,
+            reports=tuple(self.unsent),
+            metric=self.metric,
+            goal=metric.goal if metric else None,
+        )
+
+    def _deliver_changes(self) -> None:
+        """Record what changes the run beside its reports. Raises FencedError, StoreError."""
+        store = self.context.store
         if self.unsent_suggestions or self.unsent_audit or self.unsent_value:
             suggested = {name: item["value"] for name, item in self.suggested.items()}
             noted: dict[str, Any] = {"suggestions": self.suggested} if self.suggested else {}
@@ -336,11 +359,6 @@ class Execution:
         if self.begins_anew:
             store.begin_anew(self.attempt)
             self.begins_anew = False
-        if self.unsent:
-            goal = self.context.spec.metric.goal if self.context.spec.metric else None
-            store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
-            self.unsent = []
-        self.context.back()
 
     def _judge(self, report: Report) -> None:
         """Judge the run after one report, and end it if the rule says so."""
@@ -440,7 +458,7 @@ class Execution:
         try:
             self._record(ended)
         except FencedError:
-            return
+            self._fence()
         except StoreError as error:
             self._keep(ended, error)
 
@@ -449,7 +467,7 @@ class Execution:
         outcome = self.kept.outcome if self.kept else self._outcome(ended)
         facts = self._facts(ended, outcome)
         # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
-        self.context.retry_while_unavailable(self._deliver, ended=True)
+        self.context.retry_while_unavailable(self._deliver_changes, ended=True)
         self.context.note_unsent(self.attempt.attempt_id)
         run = self.context.retry_while_unavailable(
             lambda: self.context.store.finish(
@@ -459,6 +477,7 @@ class Execution:
                 outcome=facts,
                 summary=self._summary(),
                 failure=outcome.failure,
+                unsent=self._unsent(),
             ),
             ended=True,
         )

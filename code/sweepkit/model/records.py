@@ -1,6 +1,6 @@
 """What a store keeps, as values: sweeps, runs, attempts, reports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -283,3 +283,24 @@ class Report:
     values: Mapping[str, float]
     step: int | None = None
     time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """What the record is told of an attempt together with its end, as if it had been told before.
+
+    Args:
+        pid: Its process; None when the record knows it.
+        device: Where it ran.
+        age_s: How long ago it began, in seconds.
+        reports: What it reported beyond what the record has.
+        metric: The metric whose values are the run's history.
+        goal: "minimize" or "maximize".
+    """
+
+    pid: int | None = None
+    device: str = ""
+    age_s: float = 0.0
+    reports: Sequence[Report] = ()
+    metric: str | None = None
+    goal: str | None = None

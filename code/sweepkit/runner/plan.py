@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.environ import CARRIED_FROM_ENV
-from sweepkit.errors import Problem, SpecError, StoreError
+from sweepkit.errors import NoDocumentError, Problem, SpecError, StoreError
 from sweepkit.extras import needed
 from sweepkit.model.identity import SweepIdentity
 from sweepkit.model.metric import BEST
@@ -141,6 +141,8 @@ def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan
     shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
     try:
         spec = read_sweep(file, shown_as=shown)
+    except NoDocumentError:  # it takes seconds to find that of one that is too long: once is enough
+        raise
     except SpecError as error:
         problems = [*error.problems, *_of_the_program(file, shown, cwd)]
         raise SpecError(sorted(problems, key=lambda item: item.line or 0)) from None

@@ -24,6 +24,7 @@ from sweepkit.model.records import (
     RunRecord,
     SweepRecord,
     SweepState,
+    Unsent,
 )
 from sweepkit.model.runs import RunState
 
@@ -38,6 +39,7 @@ __all__ = [
     "Store",
     "SweepRecord",
     "SweepState",
+    "Unsent",
 ]
 
 
@@ -152,8 +154,8 @@ class Store(Protocol):
         """Do `add_run` and `claim` of just that run in one transaction; None as in `add_run`."""
         ...
 
-    def started(self, attempt: Attempt, *, pid: int, device: str = "") -> None:
-        """Record the attempt's process. Raises FencedError."""
+    def started(self, attempt: Attempt, *, pid: int, device: str = "", age_s: float = 0.0) -> None:
+        """Record the attempt's process, which began `age_s` seconds ago. Raises FencedError."""
         ...
 
     def renew(self, attempts: Iterable[Attempt], *, lease_s: float) -> list[str]:
@@ -190,10 +192,12 @@ class Store(Protocol):
         outcome: Mapping[str, Any] | None = None,
         summary: float | None = None,
         failure: bool = False,
+        unsent: Unsent | None = None,
     ) -> RunRecord:
         """End the attempt (DONE) and put the run into `state`. Raises FencedError.
 
-        `state` PENDING means another attempt shall be made; `failure` counts this one against the retries.
+        `state` PENDING means another attempt shall be made; `failure` counts this one against the retries. What is
+        `unsent` is recorded before, as `started` and `report` do.
         """
         ...
 

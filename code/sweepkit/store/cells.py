@@ -64,7 +64,7 @@ def summary_value(text: str | None) -> float | None:
 
 def moment(value: Any) -> float:
     """Return a time in seconds since 1970. Raises ValueError for what is none, or none that a calendar has."""
-    if type(value) not in (float, int) or not _YEARS[0] < value < _YEARS[1]:
+    if type(value) not in (float, int) or not _FIRST_MOMENT < value < LAST_MOMENT:
         raise ValueError(f"no time: {value!r:.40}")
     return float(value)
 
@@ -94,7 +94,7 @@ def words(value: Any) -> str:
 
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)  # what reading a damaged cell raises
-_YEARS = -6e10, 2e11  # the years 69 and 8307, in seconds since 1970
+_FIRST_MOMENT, LAST_MOMENT = -6e10, 2e11  # the years 69 and 8307, in seconds since 1970
 _Read = Callable[[Any], Any]
 RUN_CELLS: Mapping[str, _Read] = {
     "state": RunState,
@@ -181,9 +181,11 @@ def damaged_in(row: Any, table: str, key: str, cells: Mapping[str, _Read]) -> li
     return found
 
 
-def damaged_cells(connection: sa.Connection) -> Iterator[DamagedCell]:
-    """Yield every damaged cell of a record; reads all of it."""
+def damaged_cells(connection: sa.Connection, *only: sa.Table) -> Iterator[DamagedCell]:
+    """Yield every damaged cell of a record, or of some of its tables; reads all of them."""
     for table, key, cells in _TABLES:
+        if only and table not in only:
+            continue
         columns = [table.c[key], *(table.c[column] for column in cells)]
         for rows in connection.execute(sa.select(*columns)).partitions(_AT_ONCE):
             if not _all_whole(rows, cells):

@@ -11,7 +11,8 @@ from sweepkit.model.records import Attempt, AttemptState, Report, RunRecord, Swe
 from sweepkit.model.runs import RunState
 from sweepkit.store import records, writes
 from sweepkit.store import statements as q
-from sweepkit.store.schema import ATTEMPTS, RUNS, SWEEPS
+from sweepkit.store.cells import damaged_cells
+from sweepkit.store.schema import ATTEMPTS, REPORTS, RUNS, SWEEPS
 
 # Made once: a statement that is made anew for each run is compiled anew, which takes most of the time of many runs.
 _INSERT_RUN, _INSERT_ATTEMPT = sa.insert(RUNS), sa.insert(ATTEMPTS)
@@ -47,10 +48,14 @@ def restore(connection: sa.Connection, sweep: SweepRecord, runs: Sequence[Restor
     known = {row.run_id: records.run_record(row) for row in connection.execute(q.RUNS_SINCE, {**key, "b_since": -1})}
     free = max((run.number for run in known.values()), default=-1) + 1
     taken = {run.number for run in known.values()}
+    damaged = {cell.row for cell in damaged_cells(connection, REPORTS)}
     put = []
     for item in sorted(runs, key=lambda item: item.run.number):
         old = known.get(item.run.run_id)
-        if old is not None and old.state.done and not old.reason.startswith(records.SET_ASIDE):
+        whole = old is not None and not old.reason.startswith(records.SET_ASIDE)
+        if old is not None and whole and old.state.done:
+            if item.reports and f"{old.run_id}-{old.attempts}" in damaged:
+                _put_reports(connection, sweep, item)
             continue
         number = old.number if old else item.run.number
         if old is None and number in taken:

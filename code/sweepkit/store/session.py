@@ -15,6 +15,7 @@ from sqlalchemy import event, exc
 from sweepkit.called import typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.store.file_guard import FileFault, FileGuard
+from sweepkit.store.quick import transaction
 
 T = TypeVar("T")
 WRITE = "sweepkit_write"
@@ -122,6 +123,36 @@ class StoreSession:
         self._check()
         with self._errors(), self._guarded(), self._engine.begin() as connection:
             return work(connection)
+
+    def write_quickly(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do `write`; on SQLite with a connection that can do no more than `quick` says."""
+        if self._lock is None:
+            return self.write(work)
+        self._check()
+        with self._errors(), self._guarded():
+            for remaining in reversed(range(_RETRIES)):
+                try:
+                    with self._lock:
+                        return self._quickly(work, begin="BEGIN IMMEDIATE")
+                except sqlite3.IntegrityError:  # a random id was taken
+                    if not remaining:
+                        raise
+        raise AssertionError("the last try returns or raises")
+
+    def read_quickly(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do `read`; on SQLite with a connection that can do no more than `quick` says."""
+        if not self._path:
+            return self.read(work)
+        self._check()
+        with self._errors(), self._guarded():
+            return self._quickly(work, begin="BEGIN")
+
+    def _quickly(self, work: Callable[[sa.Connection], T], *, begin: str) -> T:
+        pooled = self._engine.raw_connection()
+        try:
+            return transaction(cast(sqlite3.Connection, pooled.driver_connection), work, begin=begin)
+        finally:
+            pooled.close()
 
     @property
     def is_shared(self) -> bool:
@@ -272,7 +303,7 @@ class StoreSession:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except exc.SQLAlchemyError as error:
+        except (exc.SQLAlchemyError, sqlite3.Error) as error:
             kind = RecordLostError if self._guard is not None and _is_damage(error) else StoreError
             raise kind(explain(error, self.label, self._secrets)) from error
         except UnicodeDecodeError as error:  # sqlite3 fails to say what is malformed: its message names a damaged text
@@ -298,7 +329,7 @@ def _may_retry(error: exc.DBAPIError) -> bool:
     return isinstance(error, exc.IntegrityError) or getattr(error.orig, "sqlstate", None) in _RETRY_STATES
 
 
-def _is_damage(error: exc.SQLAlchemyError) -> bool:
+def _is_damage(error: Exception) -> bool:
     return any(words in str(error) for words in ("malformed", "not a database"))
 
 

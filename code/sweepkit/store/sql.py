@@ -29,8 +29,10 @@ from sweepkit.store.base import (
     RunRecord,
     SweepRecord,
     SweepState,
+    Unsent,
 )
 from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in, mapping
+from sweepkit.store.mend import mend_attempts
 from sweepkit.store.report_at_once import report_at_once
 from sweepkit.store.restore import RestoredRun, restore
 from sweepkit.store.session import StoreSession
@@ -229,7 +231,7 @@ class SqlStore:
                 return None
             return writes.insert_attempt(connection, run, token, who, (now, lease_s), gpus=gpus)
 
-        return self._try(work)
+        return self._try(work, quickly=True)
 
     def turn(self, sweep_id: str) -> AbstractContextManager[bool]:
         """Let one after the other propose runs of a sweep; see `Store.turn`."""
@@ -268,7 +270,7 @@ class SqlStore:
             run = writes.insert_run(connection, values)
             return writes.insert_attempt(connection, run, token, who, (now, lease_s))
 
-        return self._try(work)
+        return self._try(work, quickly=True)
 
     def retry(self, sweep_id: str, states: Iterable[RunState]) -> list[RunRecord]:
         """Put every run in one of those done states back to PENDING; see `Store.retry`. ValueError: one not done."""
@@ -302,7 +304,7 @@ class SqlStore:
                 return [records.run_record(row) for row in rows]
             return [writes.with_history(connection, row) for row in rows]
 
-        return self._session.read(work)
+        return self._session.read_quickly(work)
 
     def counts(self, sweep_id: str) -> dict[RunState, int]:
         """Return the number of runs in each state."""
@@ -314,18 +316,14 @@ class SqlStore:
         return known
 
     # --- attempts ---------------------------------------------------------------------------------------------------
-    def started(self, attempt: Attempt, *, pid: int, device: str = "") -> None:
-        """Record the attempt's process. Raises FencedError."""
+    def started(self, attempt: Attempt, *, pid: int, device: str = "", age_s: float = 0.0) -> None:
+        """Record the attempt's process; see `Store.started`. Raises FencedError."""
 
         def work(connection: sa.Connection) -> None:
             change, now = writes.bump(connection, attempt.run.sweep_id)
-            times = {"started_at": now}
-            if not connection.execute(q.STARTED_RUN, {**writes.fence(attempt), **times, "change": change}).rowcount:
-                raise writes.fenced(attempt)
-            values = {"b_attempt": attempt.attempt_id, "pid": pid, "device": records.clean(device), **times}
-            connection.execute(q.STARTED_ATTEMPT, values)
+            writes.start_attempt(connection, attempt, (pid, device), (now - age_s, change))
 
-        self._session.write(work)
+        self._session.write_quickly(work)
 
     def renew(self, attempts: Iterable[Attempt], *, lease_s: float) -> list[str]:
         """Extend the leases; return the ids of those that are no longer live, in the order given."""
@@ -346,30 +344,16 @@ class SqlStore:
 
     def report(self, attempt: Attempt, reports: Sequence[Report], *, metric: str | None, goal: str | None) -> None:
         """Append reports; see `Store.report`. Raises FencedError."""
-        # The first of several with one seq counts, as it would in calls of their own.
-        given: dict[int, Report] = {}
-        for report in reports:
-            given.setdefault(report.seq, records.plain_report(report))
-        ordered = [given[seq] for seq in sorted(given)]
+        ordered = writes.ordered(reports)
         if self._session.is_shared and report_at_once(self._session, attempt, ordered, (metric, goal)):
             return
 
         def work(connection: sa.Connection) -> None:
             change, _ = writes.bump(connection, attempt.run.sweep_id)
-            row = connection.execute(q.FENCED_RUN, writes.fence(attempt)).first()
-            if row is None:
-                raise writes.fenced(attempt)
-            new = writes.unknown_reports(connection, attempt, ordered, row.next_seq)
-            if not new:
+            if not writes.take_reports(connection, attempt, ordered, (metric, goal), change):
                 raise writes.Undo
-            writes.insert_reports(connection, attempt, new)
-            if new[0].seq >= row.next_seq:
-                update = writes.append_reports(connection, attempt, row, new, (metric, goal))
-            else:
-                update = writes.rebuild_reports(connection, attempt, row, (metric, goal))
-            connection.execute(q.REPORTED_RUN, {"b_run": attempt.run.run_id, **update, "change": change})
 
-        self._try(work)
+        self._try(work, quickly=True)
 
     def suggested(self, attempt: Attempt, params: Mapping[str, Any], proposal: Mapping[str, Any]) -> None:
         """Record what a run was suggested while it ran; see `Store.suggested`. Raises FencedError."""
@@ -404,8 +388,9 @@ class SqlStore:
         outcome: Mapping[str, Any] | None = None,
         summary: float | None = None,
         failure: bool = False,
+        unsent: Unsent | None = None,
     ) -> RunRecord:
-        """End the attempt and put the run into `state`. Raises FencedError; ValueError for RUNNING."""
+        """End the attempt and put the run into `state`; see `Store.finish`. ValueError for RUNNING."""
         if state is RunState.RUNNING:
             raise ValueError("finish: state must be PENDING or a done one, got RUNNING")
         outcome_text = records.dump(outcome or {}, f"run {attempt.run.run_id}: outcome")
@@ -418,8 +403,14 @@ class SqlStore:
             "b_failed": int(failure),
         }
 
+        if unsent is not None and self._session.is_shared:
+            self._send(attempt, unsent)
+            unsent = None
+
         def work(connection: sa.Connection) -> RunRecord:
             change, now = writes.bump(connection, attempt.run.sweep_id)
+            if unsent is not None:
+                writes.take_unsent(connection, attempt, unsent, (now, change))
             row = connection.execute(
                 q.FINISHED_RUN, {**values, "change": change, "ended_at": now if state.done else None}
             ).first()
@@ -428,7 +419,14 @@ class SqlStore:
             writes.end_attempt(connection, attempt.attempt_id, AttemptState.DONE, (reason, now), outcome_text)
             return writes.with_history(connection, row)
 
-        return self._session.write(work)
+        return self._session.write_quickly(work)
+
+    def _send(self, attempt: Attempt, unsent: Unsent) -> None:
+        """Record what is unsent by itself: on PostgreSQL the lock of the sweep's row is not held for all of it."""
+        if unsent.pid is not None:
+            self.started(attempt, pid=unsent.pid, device=unsent.device, age_s=unsent.age_s)
+        if unsent.reports:
+            self.report(attempt, unsent.reports, metric=unsent.metric, goal=unsent.goal)
 
     def release(self, attempt: Attempt, *, reason: str) -> None:
         """Give the run back as PENDING; the attempt is RELEASED. Raises FencedError."""
@@ -532,6 +530,10 @@ class SqlStore:
         """Return every cell that cannot be read; reads all of the record."""
         return self._session.read(lambda connection: list(damaged_cells(connection)))
 
+    def mend_attempts(self) -> list[DamagedCell]:
+        """Put right every damaged cell of an attempt; return them. Reads all attempts."""
+        return self._session.write(mend_attempts)
+
     def checkpoint(self) -> None:
         """Carry what is committed into the main file, where a record has one."""
         self._session.checkpoint()
@@ -540,10 +542,10 @@ class SqlStore:
         """Release every connection; further calls raise StoreError."""
         self._session.close()
 
-    def _try(self, work: Callable[[sa.Connection], T]) -> T | None:
+    def _try(self, work: Callable[[sa.Connection], T], *, quickly: bool = False) -> T | None:
         """Return what `work` returns in a write transaction, or None when it raised Undo."""
         try:
-            return self._session.write(work)
+            return self._session.write_quickly(work) if quickly else self._session.write(work)
         except writes.Undo:
             return None
 

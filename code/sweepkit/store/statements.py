@@ -8,6 +8,7 @@ from sqlalchemy import bindparam as b
 
 from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptState, SweepState
+from sweepkit.store.cells import LAST_MOMENT
 from sweepkit.store.schema import ATTEMPTS, HISTORY_CHUNKS, REPORTS, RUNS, SWEEPS, db_now
 
 NOW = sa.select(db_now().label("now"))
@@ -155,8 +156,11 @@ RENEW = (
     .where(ATTEMPTS.c.attempt_id == b("b_attempt"), ATTEMPTS.c.token == b("b_token"), ATTEMPTS.c.state == _live)
     .values(lease_until=db_now() + b("b_lease", type_=sa.Double))
 )
+# SQLite keeps a text in a column of numbers, and holds it for larger than each of them: as a number it is 0, and over.
+_lease_end = ATTEMPTS.c.lease_until + 0.0
+EXPIRED = sa.or_(_lease_end <= db_now(), _lease_end > LAST_MOMENT).label("expired")
 LIVE_ATTEMPTS = (
-    sa.select(ATTEMPTS, (ATTEMPTS.c.lease_until <= db_now()).label("expired"))
+    sa.select(ATTEMPTS, EXPIRED)
     .where(ATTEMPTS.c.sweep_id == b("b_sweep"), ATTEMPTS.c.state == sa.literal_column(f"'{_live}'"))
     .order_by(ATTEMPTS.c.claimed_at, ATTEMPTS.c.attempt_id)
 )
@@ -175,7 +179,7 @@ GPU_ATTEMPTS = (
         ATTEMPTS.c.host == b("b_host"),
         ATTEMPTS.c.state == sa.literal_column(f"'{_live}'"),
         ATTEMPTS.c.outcome != "{}",
-        ATTEMPTS.c.lease_until > db_now(),
+        sa.not_(EXPIRED.element),
     )
     .order_by(ATTEMPTS.c.claimed_at, ATTEMPTS.c.attempt_id)
 )

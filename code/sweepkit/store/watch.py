@@ -43,7 +43,7 @@ _SWEEP = sa.select(SWEEPS, db_now().label("now")).where(SWEEPS.c.sweep_id == sa.
 _LIVE = (
     sa.select(
         ATTEMPTS,
-        (ATTEMPTS.c.lease_until <= db_now()).label("expired"),
+        q.EXPIRED,
         RUNS.c.next_seq.label("reports"),
         _first.c.reported_at.label("first_report_at"),
         _last.c.reported_at.label("last_report_at"),

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sweepkit.errors import FencedError, StoreError
 from sweepkit.store import records
 from sweepkit.store import statements as q
-from sweepkit.store.base import Attempt, AttemptState, Report, RunRecord
+from sweepkit.store.base import Attempt, AttemptState, Report, RunRecord, Unsent
 from sweepkit.store.cells import mapping
 
 
@@ -149,6 +149,35 @@ def insert_attempt(
     return attempt
 
 
+def start_attempt(connection: sa.Connection, attempt: Attempt, process: tuple[int, str], at: tuple[float, int]) -> None:
+    """Note an attempt's process.
+
+    Args:
+        connection: The transaction.
+        attempt: The attempt.
+        process: Its process and its device.
+        at: The database's time at which it began, and the change number.
+
+    Raises:
+        FencedError: It is not live any more.
+    """
+    (pid, device), (began_at, change) = process, at
+    run = {**fence(attempt), "started_at": began_at, "change": change}
+    if not connection.execute(q.STARTED_RUN, run).rowcount:
+        raise fenced(attempt)
+    values = {"b_attempt": attempt.attempt_id, "pid": pid, "device": records.clean(device), "started_at": began_at}
+    connection.execute(q.STARTED_ATTEMPT, values)
+
+
+def take_unsent(connection: sa.Connection, attempt: Attempt, unsent: Unsent, at: tuple[float, int]) -> None:
+    """Note what is unsent of an attempt; `at` is the database's time and the change number. Raises FencedError."""
+    now, change = at
+    if unsent.pid is not None:
+        start_attempt(connection, attempt, (unsent.pid, unsent.device), (now - unsent.age_s, change))
+    if unsent.reports:
+        take_reports(connection, attempt, ordered(unsent.reports), (unsent.metric, unsent.goal), change)
+
+
 def end_attempt(
     connection: sa.Connection, attempt_id: str, state: AttemptState, end: tuple[str, float], outcome: str = "{}"
 ) -> None:
@@ -166,7 +195,49 @@ def with_history(connection: sa.Connection, row: Any) -> RunRecord:
     return records.run_record(row, older)
 
 
-def unknown_reports(
+def ordered(reports: Sequence[Report]) -> list[Report]:
+    """Return reports by seq, as they are kept; the first of several with one seq counts, as in calls of their own."""
+    given: dict[int, Report] = {}
+    for report in reports:
+        given.setdefault(report.seq, records.plain_report(report))
+    return [given[seq] for seq in sorted(given)]
+
+
+def take_reports(
+    connection: sa.Connection,
+    attempt: Attempt,
+    reports: Sequence[Report],
+    metric: tuple[str | None, str | None],
+    change: int,
+) -> bool:
+    """Append reports to an attempt and its run; return whether any was new.
+
+    Args:
+        connection: The transaction.
+        attempt: Whose they are.
+        reports: By seq, each once (`ordered`).
+        metric: Name and goal.
+        change: The change number.
+
+    Raises:
+        FencedError: It is not live any more.
+    """
+    row = connection.execute(q.FENCED_RUN, fence(attempt)).first()
+    if row is None:
+        raise fenced(attempt)
+    new = _unknown_reports(connection, attempt, reports, row.next_seq)
+    if not new:
+        return False
+    insert_reports(connection, attempt, new)
+    if new[0].seq >= row.next_seq:
+        update = append_reports(connection, attempt, row, new, metric)
+    else:
+        update = _rebuild_reports(connection, attempt, row, metric)
+    connection.execute(q.REPORTED_RUN, {"b_run": attempt.run.run_id, **update, "change": change})
+    return True
+
+
+def _unknown_reports(
     connection: sa.Connection, attempt: Attempt, reports: Sequence[Report], next_seq: int
 ) -> list[Report]:
     """Return those of `reports` (by seq) that the attempt does not have yet; no query when all are newer."""
@@ -211,7 +282,7 @@ def append_reports(
     try:
         update = appended(row, new, metric)
     except (ValueError, TypeError):  # a damaged cell: all that it held follows from the reports
-        return rebuild_reports(connection, attempt, row, metric)
+        return _rebuild_reports(connection, attempt, row, metric)
     if len(update["history"]) <= records.TAIL_CHARS:
         return update
     chunk = {"attempt_id": attempt.attempt_id, "position": row.n_chunks, "history": update["history"]}
@@ -244,7 +315,7 @@ def appended(row: Any, new: Sequence[Report], metric: tuple[str | None, str | No
     }
 
 
-def rebuild_reports(
+def _rebuild_reports(
     connection: sa.Connection, attempt: Attempt, row: Any, metric: tuple[str | None, str | None]
 ) -> dict[str, Any]:
     """Return the run's columns made anew from all reports: some came out of order, and history follows seq."""

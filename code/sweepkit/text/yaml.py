@@ -25,7 +25,7 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
-from sweepkit.errors import Problem, SpecError
+from sweepkit.errors import NoDocumentError, Problem, SpecError
 from sweepkit.text.yaml11 import DATE, Plain, read_yaml11
 
 KeyPath = tuple[str | int, ...]
@@ -241,7 +241,7 @@ def _compose(text: str, where: str) -> Any:
     return nodes[0] if nodes else None
 
 
-def _syntax(error: Exception, text: str, where: str) -> SpecError:
+def _syntax(error: Exception, text: str, where: str) -> NoDocumentError:
     """Return the reader's complaint in our form."""
     line: int | None = None
     hint = ""
@@ -267,11 +267,11 @@ def _syntax(error: Exception, text: str, where: str) -> SpecError:
     return _single(where, line, f"not valid YAML: {message}", hint=hint)
 
 
-def _single(where: str, line: int | None, rule: str, *, got: str = "", hint: str = "") -> SpecError:
-    return SpecError([Problem(where=where, line=line, rule=rule, got=got, hint=hint)])
+def _single(where: str, line: int | None, rule: str, *, got: str = "", hint: str = "") -> NoDocumentError:
+    return NoDocumentError([Problem(where=where, line=line, rule=rule, got=got, hint=hint)])
 
 
-def _too_many(where: str, line: int | None) -> SpecError:
+def _too_many(where: str, line: int | None) -> NoDocumentError:
     hint = "give bounds (min, max) in the place of a long list"
     return _single(where, line, f"a file holds at most {_MAX_VALUES} values, aliases expanded", hint=hint)
 

@@ -81,8 +81,8 @@ def rebuild(storage: str, output_dir: Path) -> Upkeep:
 def repair(storage: str, output_dir: Path) -> Upkeep:
     """Mend a record: by the newest whole copy where the file is damaged or gone, then by the files of its sweeps.
 
-    A run that its files show to be done is recorded as done; a damaged cell is read from them. Nothing is thrown away:
-    a damaged file is kept beside the new one.
+    A run that its files show to be done is recorded as done; a damaged cell is read from them, that of an attempt from
+    its run. Nothing is thrown away: a damaged file is kept beside the new one.
 
     Args:
         storage: As `open_store` takes it.
@@ -97,6 +97,8 @@ def repair(storage: str, output_dir: Path) -> Upkeep:
     with open_store(storage) as store:
         _refuse_use(store)
         _add(store, output_dir, upkeep, needed=False)
+        for attempt_id in sorted({cell.row for cell in store.mend_attempts()}):
+            upkeep.done.append(f"attempt {attempt_id}: put right from its run")
         upkeep.faults += [str(cell) for cell in store.damaged_cells()]
         if lost is not None:
             upkeep.faults += _not_found(lost, store, output_dir)
