@@ -13,6 +13,7 @@ from wandb_backend import API_KEY, ENTITY, PROJECT
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR
 from sweepkit.wandb.access import describe_error
+from sweepkit.wandb.agent_silence import _WRITTEN_S
 from sweepkit.wandb.client import client_errors, sweep_path
 
 WORDS = words_of(__file__)
@@ -329,3 +330,9 @@ print(json.dumps({
 def test_how_a_run_ended_is_asked_in_the_words_that_the_client_asks_of_a_run_itself(tmp_path):
     line, _ = child(tmp_path, SCHEMA)
     assert line == {"of": "Run", "known": [True, True], "asked": [1, 1, 1]}
+
+
+@pytest.mark.slow
+def test_a_stuck_run_is_ended_only_when_the_client_has_written_what_it_logged(tmp_path):
+    line, _ = child(tmp_path, "import wandb\nprint(json.dumps(wandb.Settings().x_transaction_log_flush_interval))\n")
+    assert 0 < line < _WRITTEN_S

@@ -23,6 +23,9 @@ _STARTING, _STARTED, _ENDING = "communicating run to backend", "run started", "f
 _TAIL = 16_384  # bytes at the end of a log
 _LONGEST_GAP_S = 90.0  # between two tries of one question; W&B's client waits a minute at most
 _LOOK_S = 2.0
+# W&B's helper keeps what a run logged in its memory for 15 s (`x_transaction_log_flush_interval`); ended with its
+# program it writes none of that: with less patience `wandb sync` would find nothing.
+_WRITTEN_S = 18.0
 _CLOCK_S = 1.0  # by which the clocks of a file system may differ
 _NO_WORK_S = 120.0  # an agent without work, and without a word why: W&B gives it, or the end, at once
 
@@ -50,7 +53,7 @@ class SilenceWatch:
     Args:
         command: What is started for the sweep.
         agents: Its agents.
-        patience_s: Seconds for which a server may fail, >= 0.
+        patience_s: Seconds for which a server may fail, >= 0; a run is stuck after `_WRITTEN_S` at the earliest.
     """
 
     def __init__(self, command: Command, agents: Sequence[PlacedProcess], *, patience_s: float) -> None:
@@ -77,7 +80,7 @@ class SilenceWatch:
         self.stuck = [
             found
             for place, pids in working.items()
-            if pids and (found := _stuck_run(self._command, place, pids, for_s=self._patience_s))
+            if pids and (found := _stuck_run(self._command, place, pids, for_s=max(self._patience_s, _WRITTEN_S)))
         ]
         begins = (_start_fault(self._command, place, for_s=self._patience_s) for place, pids in working.items() if pids)
         self.start_fault = next(filter(None, begins), "")
