@@ -28,8 +28,9 @@ from typing import Any
 import sqlalchemy as sa
 from measuring import Others, folder, machine, machine_text, parser, save, table
 
+from sweepkit.agents.agent import PROPOSING_FOR_OTHERS_S
 from sweepkit.agents.control import CONTROL_PERIOD_S
-from sweepkit.agents.pace import shared_period
+from sweepkit.agents.pace import reclaim_period, shared_period
 from sweepkit.cluster.postgres import ProjectPostgres
 from sweepkit.errors import StoreError
 from sweepkit.model.records import Attempt, Report
@@ -86,7 +87,7 @@ class Stub:
         self.sweep = sweep
         self.engine = RandomEngine(read_sweep_text(sweep.text).space, seed=1)
         self.change, self.count, self.agents = -1, 0, 1
-        self.contended = False
+        self.reclaim_at = float("-inf")
         self.attempt: Attempt | None = None
 
     def timed(self, name: str, call: Callable[[], Any]) -> Any:
@@ -116,23 +117,39 @@ class Stub:
         self.attempt = self.timed("claim", self._claim)
 
     def _claim(self) -> Attempt | None:
+        if time.monotonic() >= self.reclaim_at:
+            self.store.live_attempts(self.sweep.sweep_id)
+            self.reclaim_at = time.monotonic() + min(reclaim_period(2.0, self.agents), LEASE_S / 4)
         who = {"agent_id": f"agent {self.number}", "host": f"n{self.number}", "lease_s": LEASE_S}
         found = self.store.claim(self.sweep.sweep_id, **who)
         if found is not None:
             return found
-        if not self.contended and (made := self._propose(who)) is not None:
+        with self.store.turn(self.sweep.sweep_id) as turn:
+            if turn is None:
+                return None
+            if (found := turn.claim(**who)) is not None:
+                return found
+            made = self._propose(who) or self._propose(who)
+            if made is not None:
+                self._propose_for(turn.waiting())
             return made
-        self.contended = True
-        with self.store.turn(self.sweep.sweep_id) as is_ours:
-            return self._propose(who) if is_ours else None
 
     def _propose(self, who: dict[str, Any]) -> Attempt | None:
-        self._refresh()
-        proposal = self.engine.ask(self.count)
-        note = {"reason": proposal.reason}
-        made = self.store.add_and_claim(self.sweep.sweep_id, self.count, proposal.params, proposal=note, **who)
+        made = self.store.add_and_claim(self.sweep.sweep_id, **self._proposed(), **who)
         self.told.races[made is not None] += 1
         return made
+
+    def _propose_for(self, others: int) -> None:
+        until = time.monotonic() + PROPOSING_FOR_OTHERS_S
+        while others > 0 and time.monotonic() < until:
+            made = self.store.add_run(self.sweep.sweep_id, **self._proposed()) is not None
+            self.told.races[made] += 1
+            others -= 1
+
+    def _proposed(self) -> dict[str, Any]:
+        self._refresh()
+        proposal = self.engine.ask(self.count)
+        return {"number": self.count, "params": proposal.params, "proposal": {"reason": proposal.reason}}
 
     def _refresh(self) -> None:
         if self.change < 0:  # what a real agent reads once, at its start: not a thousand times on one machine

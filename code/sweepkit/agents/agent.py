@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sweepkit.agents.context import AgentContext
 from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
@@ -33,6 +34,7 @@ from sweepkit.search.base import Engine
 from sweepkit.store.records import SET_ASIDE
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
+PROPOSING_FOR_OTHERS_S = 1.0  # a tenth of how long they wait for their turn
 _CHECKPOINT_S = 2.0  # at most so often, and in no worker's way
 
 
@@ -75,7 +77,6 @@ class Agent:
         self._engine = engine
         self._peers: tuple[Agent, ...] = ()
         self._propose = threading.Lock()
-        self._contended = False  # others propose, too: one agent after the other, or all but one ask in vain
         self._counted: set[str] = set()
         self._end: Finish | None = None
         self._active_s = 0.0
@@ -188,10 +189,11 @@ class Agent:
         if self._packer is not None and slot.packs:
             attempt = self._take_packed(slot, self._packer)
         else:
-            attempt = self._claim(self.context.slots.excluded_runs(slot))
+            excluded = self.context.slots.excluded_runs(slot)
+            attempt = self._claim(excluded)
             if attempt is None and self._end is None:
                 asked_at = time.monotonic()
-                attempt = self._propose_run()
+                attempt = self._propose_run(excluded)
         if attempt is not None:
             self.context.note_lease([attempt], asked_at=asked_at)
             self.context.held[attempt.attempt_id] = attempt
@@ -200,14 +202,16 @@ class Agent:
         return attempt
 
     def _claim(self, exclude: Collection[str], *, gpus: Sequence[str] = ()) -> Attempt | None:
-        return self._store.claim(
-            self._sweep.sweep_id,
-            agent_id=self.context.identity,
-            host=self.context.host,
-            lease_s=self.context.settings.lease_s,
-            exclude=exclude,
-            gpus=gpus,
-        )
+        return self._store.claim(self._sweep.sweep_id, **self._asked(exclude), gpus=gpus)
+
+    def _asked(self, exclude: Collection[str]) -> dict[str, Any]:
+        """Return who claims a run, and which it will not have."""
+        return {
+            "agent_id": self.context.identity,
+            "host": self.context.host,
+            "lease_s": self.context.settings.lease_s,
+            "exclude": exclude,
+        }
 
     def _take_packed(self, slot: Slot, packer: GpuPacker) -> Attempt | None:
         """Claim the run that a GPU shall get beside those that it has; new ones are proposed until one fits.
@@ -252,15 +256,28 @@ class Agent:
     def _count_reached(self) -> bool:
         return self.context.settings.count is not None and len(self._counted) >= self.context.settings.count
 
-    def _propose_run(self) -> Attempt | None:
-        """Ask the engine for a new run and claim it; None when there is none now, or another agent was faster."""
-        if not self._contended:
-            attempt, lost = self._propose_and_claim()
-            if not lost:
+    def _propose_run(self, excluded: Collection[str]) -> Attempt | None:
+        """Ask the engine for a new run and claim it; None when there is none now, or another agent was faster.
+
+        Where many agents want a run at once one asks for all of them: proposing in turn is slow, claiming is not.
+        """
+        with self._store.turn(self._sweep.sweep_id) as turn:
+            if turn is None:
+                return None
+            if (attempt := turn.claim(**self._asked(excluded))) is not None:
                 return attempt
-            self._contended = True
-        with self._store.turn(self._sweep.sweep_id) as is_ours:
-            return self._propose_and_claim()[0] if is_ours else None
+            attempt, lost = self._propose_and_claim()
+            if lost:  # to one that does not wait for its turn: GPUs that several runs share, or SQLite
+                attempt, _ = self._propose_and_claim()
+            if attempt is not None:
+                self._propose_for(turn.waiting())
+            return attempt
+
+    def _propose_for(self, others: int) -> None:
+        """Add a run for each of the agents that wait for their turn, as far as that is done soon."""
+        until = time.monotonic() + PROPOSING_FOR_OTHERS_S
+        while others > 0 and time.monotonic() < until and self._add_proposed():
+            others -= 1
 
     def _propose_and_claim(self) -> tuple[Attempt | None, bool]:
         """Ask the engine for a new run and claim it in one transaction; return it, and whether that was in vain."""
@@ -290,6 +307,10 @@ class Agent:
         count = self.context.settings.count
         if count is not None and len(self._counted) + waiting >= count:
             return False
+        return self._add_proposed()
+
+    def _add_proposed(self) -> bool:
+        """Ask the engine for a new run and let it wait for whoever claims it; return whether there is one more."""
         proposed = self._proposed()
         if proposed is None:
             return False

@@ -5,6 +5,8 @@ Measured by `benchmarks/agents.py`.
 
 _LOOKS_PER_S = 250.0  # of all agents of a sweep together, for commands and when idle
 
+_ATTEMPTS_PER_S = 50_000.0  # that all together read when each looks at the attempts of all
+
 
 def shared_period(least_s: float, running: int) -> float:
     """Return how long an agent waits between two looks at the record, in seconds.
@@ -17,3 +19,16 @@ def shared_period(least_s: float, running: int) -> float:
     (0.5, 4.0)
     """
     return max(least_s, running / _LOOKS_PER_S)
+
+
+def reclaim_period(least_s: float, running: int) -> float:
+    """Return how long an agent waits between two looks at the attempts of all agents, in seconds.
+
+    Args:
+        least_s: As in `shared_period`.
+        running: As in `shared_period`; as many attempts are looked at, by as many agents.
+
+    >>> reclaim_period(2.0, 256), reclaim_period(2.0, 1_000)
+    (2.0, 20.0)
+    """
+    return max(least_s, running**2 / _ATTEMPTS_PER_S)
