@@ -30,7 +30,7 @@ from measuring import Others, folder, machine, machine_text, parser, save, table
 
 from sweepkit.agents.agent import PROPOSING_FOR_OTHERS_S
 from sweepkit.agents.control import CONTROL_PERIOD_S
-from sweepkit.agents.pace import reclaim_period, shared_period
+from sweepkit.agents.pace import missed_period, reclaim_period, shared_period
 from sweepkit.cluster.postgres import ProjectPostgres
 from sweepkit.errors import StoreError
 from sweepkit.model.records import Attempt, Report
@@ -87,7 +87,7 @@ class Stub:
         self.sweep = sweep
         self.engine = RandomEngine(read_sweep_text(sweep.text).space, seed=1)
         self.change, self.count, self.agents = -1, 0, 1
-        self.reclaim_at = float("-inf")
+        self.reclaim_at, self.missed = float("-inf"), 0
         self.attempt: Attempt | None = None
 
     def timed(self, name: str, call: Callable[[], Any]) -> Any:
@@ -110,7 +110,9 @@ class Stub:
         while self.attempt is None:
             self.claim()
             if self.attempt is None:
-                time.sleep(shared_period(0.2, self.agents))  # as a worker that found nothing
+                time.sleep(
+                    missed_period(shared_period(0.2, self.agents), self.missed)
+                )  # as a worker that found nothing
 
     def claim(self) -> None:
         """Do as an agent with a free slot."""
@@ -125,6 +127,7 @@ class Stub:
         if found is not None:
             return found
         with self.store.turn(self.sweep.sweep_id) as turn:
+            self.missed = 0 if turn is not None else self.missed + 1
             if turn is None:
                 return None
             if (found := turn.claim(**who)) is not None:

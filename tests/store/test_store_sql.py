@@ -11,6 +11,7 @@ from waiting import wait_until
 from sweepkit.errors import FencedError, StoreError
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
+from sweepkit.store.turns import key_of
 
 
 class TestSqlite(StoreContract):
@@ -70,6 +71,18 @@ class TestPostgres(StoreContract):
         assert store.counts(sweep) == {RunState.RUNNING: 3}
         with store.turn(sweep) as turn:
             assert turn.waiting() == 0
+
+    def test_where_all_seats_are_taken_a_turn_is_not_waited_for(self, store, url):
+        sweep = new_sweep(store)
+        key = key_of(sweep)
+        with psycopg.connect(url) as others:
+            others.execute(
+                "SELECT pg_advisory_xact_lock(seat) FROM generate_series(%s, %s) AS seat", (key + 1, key + 32)
+            )
+            with store.turn(sweep) as turn:
+                assert turn is None
+        with store.turn(sweep) as turn:
+            assert turn is not None
 
     def test_a_damaged_run_is_set_aside_and_the_next_one_is_claimed(self, store, url):
         sweep = new_sweep(store)

@@ -18,7 +18,7 @@ from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
-from sweepkit.agents.pace import shared_period
+from sweepkit.agents.pace import missed_period, shared_period
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.run_cache import has_value, view_of
 from sweepkit.agents.slots import Slot
@@ -77,6 +77,7 @@ class Agent:
         self._engine = engine
         self._peers: tuple[Agent, ...] = ()
         self._propose = threading.Lock()
+        self._turns_missed = 0  # in a row: too many want to propose
         self._counted: set[str] = set()
         self._end: Finish | None = None
         self._active_s = 0.0
@@ -262,6 +263,7 @@ class Agent:
         Where many agents want a run at once one asks for all of them: proposing in turn is slow, claiming is not.
         """
         with self._store.turn(self._sweep.sweep_id) as turn:
+            self._turns_missed = 0 if turn is not None else self._turns_missed + 1
             if turn is None:
                 return None
             if (attempt := turn.claim(**self._asked(excluded))) is not None:
@@ -300,6 +302,10 @@ class Agent:
     def look_every(self, least_s: float) -> float:
         """Return how long to wait between two looks at the record, in seconds: longer where many agents share it."""
         return shared_period(least_s, self.context.runs.most_running)
+
+    def idle_for(self, least_s: float) -> float:
+        """Return how long a worker that found no run waits before it looks again, in seconds."""
+        return missed_period(self.look_every(least_s), self._turns_missed)
 
     def _add_run(self) -> bool:
         """Ask the engine for a new run and let it wait; return whether there is one more."""

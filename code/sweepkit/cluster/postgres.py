@@ -26,6 +26,9 @@ _PATIENCE_S = 300  # of a program on a host that is busy with runs; initdb takes
 # Below those that Linux gives to whoever connects: between two starts one of these would have the port.
 _PORTS = range(20_000, 32_768)
 _MOST_CONNECTIONS = 2500  # a thousand agents, each with one or two; what is not used costs 20 kB
+# All that wait longer for the row of a sweep look for a deadlock, during which the server gives no lock: a thousand
+# agents do little else then. Locks are taken in one order, so there is none.
+_DEADLOCK_S = 30
 _USER = _DATABASE = "sweepkit"
 NOT_ENCRYPTED = (
     "what other hosts send it is not encrypted, the password apart: for that it takes the system's package postgresql, "
@@ -99,7 +102,7 @@ class ProjectPostgres:
             self._make()
         port = self._port()
         options = f"-c listen_addresses=* -p {port} -c unix_socket_directories={self._sockets()} "
-        options += f"-c max_connections={_MOST_CONNECTIONS}"
+        options += f"-c max_connections={_MOST_CONNECTIONS} -c deadlock_timeout={_DEADLOCK_S}s"
         if self.encrypts:
             options += f" -c ssl=on -c ssl_cert_file={self.folder}/server.crt -c ssl_key_file={self.folder}/server.key"
         self._run(

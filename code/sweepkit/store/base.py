@@ -155,8 +155,9 @@ class Store(Protocol):
     def turn(self, sweep_id: str) -> AbstractContextManager[Turn | None]:
         """Let one after the other propose runs of a sweep: wait for one's turn, and give it back.
 
-        It yields None when the turn did not come within some seconds. A courtesy among many agents, which keeps all but
-        one from asking their engines in vain, and no promise: `add_run`, `add_and_claim` and `claim` decide.
+        It yields None when the turn did not come within some seconds, or too many wait. A courtesy among many agents,
+        which keeps all but one from asking their engines in vain, and no promise: `add_run`, `add_and_claim` and
+        `claim` decide.
         """
         ...
 
