@@ -580,7 +580,8 @@ def test_an_agent_whose_program_or_packages_are_others_is_told_before_its_first_
     with open_store(sweeper.folder / "out" / "sweepkit.db") as store:
         (record,) = store.sweeps()
         elsewhere = replace(record, meta={**record.meta, "program": "/gone/from/here/helped.py"})
-        assert other_version(elsewhere, copy) == f"{copy / 'helped.py'} is another version of it (helper.py)"
+        refused = other_version(elsewhere, copy)
+        assert str(copy / "helped.py") in refused and "helper.py" in refused
         options = RunOptions(output_dir=sweeper.folder / "out")
         monkeypatch.setattr("sweepkit.runner.opening.sqlite_file", lambda storage: None)  # as in PostgreSQL
         keep_environment(store, record.sweep_id)
