@@ -43,7 +43,8 @@ from sweepkit.sweep_config.read import read_sweep_text
 
 SIZES = (64, 256, 1_000)
 REPORTS = 20
-PROCESSES = 4
+PROCESSES = 4  # at least; in one of hundreds of threads who has the turn waits for the interpreter most of the time
+_PER_PROCESS = 25
 LEASE_S = 60.0
 SWEEP = """\
 program: nothing.py
@@ -298,7 +299,7 @@ def database_cpu(server: ProjectPostgres) -> float:
 def measure(server: ProjectPostgres, url: str, agents: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield what was measured with so many agents, phase by phase."""
     context = multiprocessing.get_context("spawn")
-    processes = min(PROCESSES, agents)
+    processes = min(agents, max(PROCESSES, agents // _PER_PROCESS))
     start, phase, answers = context.Barrier(processes + 1), context.Barrier(processes + 1), context.Queue()
     shares = [range(agents)[number::processes] for number in range(processes)]
     workers = [context.Process(target=_agents, args=(url, share, start, phase, answers, options)) for share in shares]
@@ -364,7 +365,7 @@ def report(rows: list[dict[str, Any]], facts: dict[str, Any], options: argparse.
         [
             f"# Agents of one sweep on one PostgreSQL, {options.recorded:,} runs recorded",
             "",
-            f"`python benchmarks/agents.py`; stubs in {PROCESSES} processes beside the database on the same cores.",
+            f"`python benchmarks/agents.py`; stubs, {_PER_PROCESS} a process, beside the database on the same cores.",
             f"Columns 5 to 8: runs of {options.run_s:g} s with {REPORTS} reports, for {options.paced_s:g} s (median / "
             f"99th percentile); the last two: runs back to back for {options.hurried_s:g} s.",
             "",
