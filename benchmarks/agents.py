@@ -43,7 +43,7 @@ from sweepkit.sweep_config.read import read_sweep_text
 
 SIZES = (64, 256, 1_000)
 REPORTS = 20
-PROCESSES = 4  # at least; in one of hundreds of threads who has the turn waits for the interpreter most of the time
+PROCESSES = 4  # at least; among hundreds of threads who has the turn may wait for the interpreter
 _PER_PROCESS = 25
 LEASE_S = 60.0
 SWEEP = """\
