@@ -28,8 +28,9 @@ from typing import Any
 import sqlalchemy as sa
 from measuring import Others, folder, machine, machine_text, parser, save, table
 
+from sweepkit.agents.agent import PROPOSING_FOR_OTHERS_S
 from sweepkit.agents.control import CONTROL_PERIOD_S
-from sweepkit.agents.pace import shared_period
+from sweepkit.agents.pace import missed_period, reclaim_period, shared_period
 from sweepkit.cluster.postgres import ProjectPostgres
 from sweepkit.errors import StoreError
 from sweepkit.model.records import Attempt, Report
@@ -42,7 +43,8 @@ from sweepkit.sweep_config.read import read_sweep_text
 
 SIZES = (64, 256, 1_000)
 REPORTS = 20
-PROCESSES = 4
+PROCESSES = 4  # at least; among hundreds of threads who has the turn may wait for the interpreter
+_PER_PROCESS = 25
 LEASE_S = 60.0
 SWEEP = """\
 program: nothing.py
@@ -86,7 +88,7 @@ class Stub:
         self.sweep = sweep
         self.engine = RandomEngine(read_sweep_text(sweep.text).space, seed=1)
         self.change, self.count, self.agents = -1, 0, 1
-        self.contended = False
+        self.reclaim_at, self.missed = float("-inf"), 0
         self.attempt: Attempt | None = None
 
     def timed(self, name: str, call: Callable[[], Any]) -> Any:
@@ -109,30 +111,49 @@ class Stub:
         while self.attempt is None:
             self.claim()
             if self.attempt is None:
-                time.sleep(shared_period(0.2, self.agents))  # as a worker that found nothing
+                time.sleep(
+                    missed_period(shared_period(0.2, self.agents), self.missed)
+                )  # as a worker that found nothing
 
     def claim(self) -> None:
         """Do as an agent with a free slot."""
         self.attempt = self.timed("claim", self._claim)
 
     def _claim(self) -> Attempt | None:
+        if time.monotonic() >= self.reclaim_at:
+            self.store.live_attempts(self.sweep.sweep_id)
+            self.reclaim_at = time.monotonic() + min(reclaim_period(2.0, self.agents), LEASE_S / 4)
         who = {"agent_id": f"agent {self.number}", "host": f"n{self.number}", "lease_s": LEASE_S}
         found = self.store.claim(self.sweep.sweep_id, **who)
         if found is not None:
             return found
-        if not self.contended and (made := self._propose(who)) is not None:
+        with self.store.turn(self.sweep.sweep_id) as turn:
+            self.missed = 0 if turn is not None else self.missed + 1
+            if turn is None:
+                return None
+            if (found := turn.claim(**who)) is not None:
+                return found
+            made = self._propose(who) or self._propose(who)
+            if made is not None:
+                self._propose_for(turn.waiting())
             return made
-        self.contended = True
-        with self.store.turn(self.sweep.sweep_id) as is_ours:
-            return self._propose(who) if is_ours else None
 
     def _propose(self, who: dict[str, Any]) -> Attempt | None:
-        self._refresh()
-        proposal = self.engine.ask(self.count)
-        note = {"reason": proposal.reason}
-        made = self.store.add_and_claim(self.sweep.sweep_id, self.count, proposal.params, proposal=note, **who)
+        made = self.store.add_and_claim(self.sweep.sweep_id, **self._proposed(), **who)
         self.told.races[made is not None] += 1
         return made
+
+    def _propose_for(self, others: int) -> None:
+        until = time.monotonic() + PROPOSING_FOR_OTHERS_S
+        while others > 0 and time.monotonic() < until:
+            made = self.store.add_run(self.sweep.sweep_id, **self._proposed()) is not None
+            self.told.races[made] += 1
+            others -= 1
+
+    def _proposed(self) -> dict[str, Any]:
+        self._refresh()
+        proposal = self.engine.ask(self.count)
+        return {"number": self.count, "params": proposal.params, "proposal": {"reason": proposal.reason}}
 
     def _refresh(self) -> None:
         if self.change < 0:  # what a real agent reads once, at its start: not a thousand times on one machine
@@ -278,7 +299,7 @@ def database_cpu(server: ProjectPostgres) -> float:
 def measure(server: ProjectPostgres, url: str, agents: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield what was measured with so many agents, phase by phase."""
     context = multiprocessing.get_context("spawn")
-    processes = min(PROCESSES, agents)
+    processes = min(agents, max(PROCESSES, agents // _PER_PROCESS))
     start, phase, answers = context.Barrier(processes + 1), context.Barrier(processes + 1), context.Queue()
     shares = [range(agents)[number::processes] for number in range(processes)]
     workers = [context.Process(target=_agents, args=(url, share, start, phase, answers, options)) for share in shares]
@@ -344,7 +365,7 @@ def report(rows: list[dict[str, Any]], facts: dict[str, Any], options: argparse.
         [
             f"# Agents of one sweep on one PostgreSQL, {options.recorded:,} runs recorded",
             "",
-            f"`python benchmarks/agents.py`; stubs in {PROCESSES} processes beside the database on the same cores.",
+            f"`python benchmarks/agents.py`; stubs, {_PER_PROCESS} a process, beside the database on the same cores.",
             f"Columns 5 to 8: runs of {options.run_s:g} s with {REPORTS} reports, for {options.paced_s:g} s (median / "
             f"99th percentile); the last two: runs back to back for {options.hurried_s:g} s.",
             "",

@@ -1,7 +1,7 @@
 """Empty runs on a cluster's engine: our agents beside Ray Tune on the same Ray, and beside submitit on the same SLURM.
 
     python benchmarks/engines.py --submitit-python VENV/bin/python         writes results/engines.md and .json
-    python benchmarks/engines.py --only ray --runs 100
+    python benchmarks/engines.py --runs 200 --others-runs 100      where a run of theirs takes seconds
 
 Each engine is started on this host in network and process namespaces of its own (needs root): Ray with 2 cores, SLURM
 with two nodes of 2. Two runs at a time; each is a process of its own that runs `programs/empty.py` and keeps the
@@ -67,24 +67,31 @@ executor.map_array(trial, [index / int(runs) for index in range(int(runs))])
 """
 
 
-def commands(engine: str, runs: int, place: Path, submitit_python: str) -> dict[str, list[str]]:
-    """Return what each contender is called with, by its name."""
-    sweep = write_empty_sweep(place, EMPTY, runs)
+def commands(engine: str, runs: tuple[int, int], place: Path, submitit_python: str) -> dict[str, list[str]]:
+    """Return what each contender is called with, by its name; ours comes first.
+
+    Args:
+        engine: Its name.
+        runs: How many we make, and how many the others.
+        place: A folder.
+        submitit_python: An interpreter that has submitit, "" for none.
+    """
+    sweep = write_empty_sweep(place, EMPTY, runs[0])
     ours = [sys.executable, "-m", "sweepkit", "parallel", str(sweep), "--launcher", engine, "--agents", "1"]
     ours += ["--cpus-per-agent", "2", "--num-workers", str(WORKERS), "--output-dir", str(place / "out")]
     if engine == "ray":
-        return {"sweepkit, --launcher ray": ours, "Ray Tune": [sys.executable, "-c", _TUNE, str(EMPTY), str(runs)]}
+        return {"sweepkit, --launcher ray": ours, "Ray Tune": [sys.executable, "-c", _TUNE, str(EMPTY), str(runs[1])]}
     found = {"sweepkit, --launcher slurm": ours}
     if submitit_python:
-        found["submitit, array"] = [submitit_python, "-c", _SUBMITIT, str(EMPTY), str(runs), str(place / "submitit")]
+        found["submitit, array"] = [submitit_python, "-c", _SUBMITIT, str(EMPTY), str(runs[1]), str(place / "submitit")]
     return found
 
 
-def measure_inside(engine: str, runs: int, place: Path, submitit_python: str) -> None:
+def measure_inside(engine: str, runs: tuple[int, int], place: Path, submitit_python: str) -> None:
     """Within the namespaces: run the contenders one after the other, and write their timings."""
     told = []
     for number, (name, command) in enumerate(commands(engine, runs, place, submitit_python).items()):
-        journal = place / JOURNAL
+        journal, wanted = place / JOURNAL, runs[0] if number == 0 else runs[1]
         journal.touch()
         env = os.environ | {JOURNAL_ENV: str(journal)}
         if command[0] == sys.executable:
@@ -94,10 +101,12 @@ def measure_inside(engine: str, runs: int, place: Path, submitit_python: str) ->
             done = subprocess.run(command, env=env, cwd=place, stdout=log, stderr=log, timeout=TIMEOUT_S, check=False)
         if done.returncode:
             raise RuntimeError(f"{name}: {(place / f'log {number}').read_text()[-2000:]}")
-        _await(lambda journal=journal: len(journal.read_text().splitlines()) >= runs, TIMEOUT_S)
-        found = timing(name, journal, runs=runs, workers=WORKERS, launched_at=launched_at)
+        _await(lambda journal=journal, wanted=wanted: len(journal.read_text().splitlines()) >= wanted, TIMEOUT_S)
+        found = timing(name, journal, runs=wanted, workers=WORKERS, launched_at=launched_at)
         journal.rename(place / f"journal {number}")
-        told.append({"name": name, "seconds_per_run": found.seconds_per_run, "startup_s": found.startup_s})
+        told.append(
+            {"name": name, "runs": wanted, "seconds_per_run": found.seconds_per_run, "startup_s": found.startup_s}
+        )
     (place / "timings.json").write_text(json.dumps(told))
 
 
@@ -114,7 +123,14 @@ def measure(engine: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     with folder() as place:
         place.chmod(0o755)
         inside = [sys.executable, str(Path(__file__).resolve()), "--inside", engine, "--place", str(place)]
-        inside += ["--runs", str(options.runs), "--submitit-python", options.submitit_python]
+        inside += [
+            "--runs",
+            str(options.runs),
+            "--others-runs",
+            str(options.others_runs or options.runs),
+            "--submitit-python",
+            options.submitit_python,
+        ]
         if engine == "ray":
             script = _RAY.replace("JOURNAL_ENV_NAME", JOURNAL_ENV).replace("JOURNAL_NAME", JOURNAL)
             start = ["bash", "-c", script, "ray", str(place)]
@@ -124,16 +140,18 @@ def measure(engine: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         return list(json.loads((place / "timings.json").read_text()))
 
 
-def report(rows: list[dict[str, Any]], runs: int, facts: dict[str, Any]) -> str:
+def report(rows: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """Return the table."""
-    lines = [[row["name"], f"{row['seconds_per_run']:.3f}", f"{row['startup_s']:.1f}"] for row in rows]
+    lines = [
+        [row["name"], str(row["runs"]), f"{row['seconds_per_run']:.3f}", f"{row['startup_s']:.1f}"] for row in rows
+    ]
     return "\n".join(
         [
-            f"# {runs} empty runs on a cluster's engine, two at a time",
+            "# Empty runs on a cluster's engine, two at a time",
             "",
             "`python benchmarks/engines.py`. Contenders of one engine ran one after the other on the same cluster.",
             "",
-            table(["what", "s per run", "s to the first run"], lines),
+            table(["what", "runs", "s per run", "s to the first run"], lines),
             "",
             machine_text(facts),
         ]
@@ -144,13 +162,14 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
     given = parser(__doc__)
     given.add_argument("--runs", type=int, default=60, help="of each contender (60)")
+    given.add_argument("--others-runs", type=int, help="of each but ours (as many)")
     given.add_argument("--only", choices=["ray", "slurm"], help="one engine alone")
     given.add_argument("--submitit-python", default="", help="interpreter that has submitit (default: it is left out)")
     given.add_argument("--inside", help=argparse.SUPPRESS)
     given.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     options = given.parse_args(argv)
     if options.inside:
-        measure_inside(options.inside, options.runs, options.place, options.submitit_python)
+        measure_inside(options.inside, (options.runs, options.others_runs), options.place, options.submitit_python)
         return 0
     if os.geteuid() or shutil.which("unshare") is None:
         raise SystemExit("needs root and unshare")
@@ -159,8 +178,8 @@ def main(argv: list[str] | None = None) -> int:
         row for engine in ([options.only] if options.only else ["ray", "slurm"]) for row in measure(engine, options)
     ]
     others.finish(facts)
-    data = {"machine": facts, "runs": options.runs, "rows": rows}
-    save(options.output, "engines", text=report(rows, options.runs, facts), data=data)
+    data = {"machine": facts, "rows": rows}
+    save(options.output, "engines", text=report(rows, facts), data=data)
     return 0
 
 

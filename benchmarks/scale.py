@@ -48,7 +48,7 @@ ENGINES = ("grid", "random", "tpe", "hyperband")
 TARGET = 1.5  # times what a run costs among 100
 WORKERS = 2
 _WARM_UP = 10  # runs that come first and do not count: the first ones read the record and import what engines need
-_REPORTS = 3
+_REPORTS = 3  # of a run; --reports gives another number
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,8 @@ class Cost:
 class StandIn:
     """Starts no process: an attempt has reported and ended as soon as it is submitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, reports: int) -> None:
+        self._reports = reports  # of each run
         self.began_at: float | None = None  # of the process's CPU, when the first run could be claimed
         self.spent: dict[int, list[float]] = {}  # of each worker's CPU at its submits, by thread
         self._count = itertools.count()
@@ -84,7 +85,7 @@ class StandIn:
         self.began_at = time.process_time() if self.began_at is None else self.began_at
         if next(self._count) >= _WARM_UP:
             self.spent.setdefault(threading.get_ident(), []).append(time.thread_time())
-        rows = [json.dumps({"loss": self._random.random()}) + "\n" for _ in range(_REPORTS)]
+        rows = [json.dumps({"loss": self._random.random()}) + "\n" for _ in range(self._reports)]
         Path(spec.env[REPORT_FILE_ENV]).write_text("".join(rows), encoding="utf-8")
         queue: SimpleQueue[Event] = SimpleQueue()
         queue.put(Started(pid=os.getpid(), warm=True))
@@ -139,12 +140,12 @@ def _params(engine: str, number: int, drawn: random.Random) -> dict[str, Any]:
     }
 
 
-def fill(store: SqlStore, sweep: SweepRecord, engine: str, size: int) -> None:
-    """Put `size` finished runs of `_REPORTS` reports each into the record."""
+def fill(store: SqlStore, sweep: SweepRecord, engine: str, size: int, reports: int) -> None:
+    """Put `size` finished runs of so many reports each into the record."""
     drawn = random.Random(size)
     runs = []
     for number in range(size):
-        history = tuple(drawn.random() for _ in range(_REPORTS))
+        history = tuple(drawn.random() for _ in range(reports))
         run = RunRecord(
             run_id=f"r{number:07d}",
             sweep_id=sweep.sweep_id,
@@ -161,8 +162,8 @@ def fill(store: SqlStore, sweep: SweepRecord, engine: str, size: int) -> None:
             ended_at=2.0,
             outcome={"duration_s": 1.0, "exit_code": 0, "host": "h"},
         )
-        reports = tuple(Report(seq=seq, values={"loss": value}) for seq, value in enumerate(history))
-        runs.append(RestoredRun(run=run, reports=reports))
+        told = tuple(Report(seq=seq, values={"loss": value}) for seq, value in enumerate(history))
+        runs.append(RestoredRun(run=run, reports=told))
     store.restore(sweep, runs)
 
 
@@ -179,7 +180,7 @@ def _in(place: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def measure(engine: str, size: int, runs: int) -> Cost:
+def measure(engine: str, size: int, runs: int, *, reports: int = _REPORTS) -> Cost:
     """Return what `runs` further runs cost when `size` runs are recorded."""
     with folder() as place, _in(place):
         (place / "nothing.py").write_text("", encoding="utf-8")
@@ -194,11 +195,11 @@ def measure(engine: str, size: int, runs: int) -> Cost:
             opener = SweepOpener(options, plan, store, slots=slots)
             sweep = store.sweep("scale") or opener.create([])
             if known is None:
-                fill(store, sweep, engine, size)
+                fill(store, sweep, engine, size, reports)
                 _records[engine == "grid", size] = _content_of(store, plan.storage)
             store.update_sweep(sweep.sweep_id, text=plan.spec.text)
             _leave_results(place / "out" / "sweep_scale", size)
-            return _work(engine, size, opener)
+            return _work(engine, size, opener, reports)
 
 
 _records: dict[tuple[bool, int], bytes] = {}  # filled ones, by their space and size
@@ -217,8 +218,8 @@ def _leave_results(root: Path, size: int) -> None:
         (root / f"run_r{number:07d}_result.json").touch()
 
 
-def _work(engine: str, size: int, opener: SweepOpener) -> Cost:
-    launcher, began = StandIn(), time.process_time()
+def _work(engine: str, size: int, opener: SweepOpener, reports: int) -> Cost:
+    launcher, began = StandIn(reports), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         session = open_session(opener, ())
         agent = session.start(launcher)  # type: ignore[arg-type]
@@ -241,7 +242,7 @@ def _work(engine: str, size: int, opener: SweepOpener) -> Cost:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
-def report(costs: list[Cost], facts: dict[str, Any]) -> str:
+def report(costs: list[Cost], facts: dict[str, Any], reports: int) -> str:
     """Return the table: one line per engine, a column per size, and how much the largest costs more than the least."""
     sizes = sorted({cost.size for cost in costs})
     lines, ratios = [], []
@@ -261,7 +262,7 @@ def report(costs: list[Cost], facts: dict[str, Any]) -> str:
             "# CPU milliseconds of a run by the number of runs that are recorded",
             "",
             "`python benchmarks/scale.py`; median of the repetitions, 2 workers, without the runs' own processes.",
-            "`hyperband` is random search with that stopping rule, of 3 reports a run.",
+            f"`hyperband` is random search with that stopping rule. Each run has {reports} reports.",
             "",
             table(header, lines),
             "",
@@ -298,6 +299,7 @@ def main(argv: list[str] | None = None) -> int:
     options_parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="recorded runs")
     options_parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     options_parser.add_argument("--runs", type=int, default=60, help="further runs of each measurement (60)")
+    options_parser.add_argument("--reports", type=int, default=_REPORTS, help="of each run (3)")
     options_parser.add_argument("--repetitions", type=int, default=1, help="of everything, interleaved (1)")
     options_parser.add_argument("--profile", nargs=2, metavar=("ENGINE", "SIZE"), help="print where the CPU goes")
     options = options_parser.parse_args(argv)
@@ -306,13 +308,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     facts, others = machine(quiet_s=options.quiet_s), Others()
     costs = [
-        measure(engine, size, options.runs)
+        measure(engine, size, options.runs, reports=options.reports)
         for _ in range(options.repetitions)
         for engine in options.engines
         for size in options.sizes
     ]
     others.finish(facts)
-    text = report(costs, facts)
+    text = report(costs, facts, options.reports)
     data = {"machine": facts, "workers": WORKERS, "costs": [dataclasses.asdict(cost) for cost in costs]}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "scale.md").write_text(text + "\n", encoding="utf-8")

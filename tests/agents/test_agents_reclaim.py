@@ -24,6 +24,7 @@ def abandoned(tmp_path):
             host=host_name(),
             identity=agent_identity(),
             held={},
+            runs=SimpleNamespace(most_running=1),
             settings=SimpleNamespace(lease_s=0.0),  # looks every time
             place=SimpleNamespace(paths=SimpleNamespace(exit_file=lambda attempt: tmp_path / attempt)),
             emit=said.append,

@@ -1,6 +1,9 @@
 """A folder with a sweep in it, and an agent to place."""
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from sweeping import Sweeper
@@ -11,6 +14,17 @@ from sweepkit.cluster.engine import AgentJob
 @pytest.fixture
 def sweeper(tmp_path):
     return Sweeper(tmp_path)
+
+
+@pytest.fixture
+def open_path():
+    """Give a folder that another account reaches, under which a server of root's runs.
+
+    Not pytest's own: the next session of this user closes their parent to everybody else, a running server's too.
+    """
+    with tempfile.TemporaryDirectory(prefix="sweepkit-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

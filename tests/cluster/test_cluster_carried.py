@@ -13,19 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import wait_until
 
+from sweepkit.agents.environments import different, differing_nodes, environment, package_differences
 from sweepkit.agents.results import LOG_FILE, RESULT_FILE, packed, unpacked
 from sweepkit.agents.unsent import forget_unsent, note_unsent, send_unsent
 from sweepkit.cluster.bring import RunFiles
 from sweepkit.cluster.code_archive import CodeArchiveError, pack, unpack
-from sweepkit.cluster.node import (
-    CODE_OWNER,
-    different,
-    differing_nodes,
-    environment,
-    keep_project,
-    package_differences,
-    project_here,
-)
+from sweepkit.cluster.node import CODE_OWNER, keep_project, project_here
 from sweepkit.cluster.run_folders import FetchError, arrived, lay_down, send_wanted, want
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.model.runs import RunState

@@ -51,16 +51,13 @@ class Host:
 
 @pytest.mark.heavy
 @pytest.mark.timeout(240)
-def test_a_plain_host_joins_by_the_commands_of_the_page(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents):  # another account than root runs the server
-        if folder.stat().st_uid == os.geteuid():
-            folder.chmod(folder.stat().st_mode | 0o001)
-    (tmp_path / "gates").mkdir()
-    a, b = Host(tmp_path, "a"), Host(tmp_path, "b")
+def test_a_plain_host_joins_by_the_commands_of_the_page(open_path):
+    (open_path / "gates").mkdir()
+    a, b = Host(open_path, "a"), Host(open_path, "b")
     server = ProjectPostgres(a.project / "outputs" / "postgres")
     begins, runs = COMMANDS["a"].split("\n", 1)
     here = b.project.parent  # `cd project` of b
-    journal = tmp_path / "journal"
+    journal = open_path / "journal"
     try:
         assert a.start(begins).wait(60) == 0, (a.home / "said").read_text()
         port = (server.folder / "port").read_text().strip()
@@ -70,7 +67,7 @@ def test_a_plain_host_joins_by_the_commands_of_the_page(tmp_path):
         second = subprocess.Popen(["bash", "-e", "-c", joined], cwd=here, env=b.env)
         wait_until(lambda: len({line.split()[1] for line in journal.read_text().splitlines()}) > 1, "two runs")
         for number in NUMBERS:
-            (tmp_path / "gates" / str(number)).touch()
+            (open_path / "gates" / str(number)).touch()
         assert (first.wait(90), second.wait(90)) == (0, 0), (a.home / "said").read_text()
         with open_store(f"{server.url('127.0.0.1')}") as store:
             runs_made = store.runs(store.sweep("my").sweep_id)

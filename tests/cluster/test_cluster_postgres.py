@@ -2,8 +2,8 @@
 
 import importlib.util
 import json
-import os
 import shutil
+import socket
 import stat
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def programs_of(kind):
 
 
 @pytest.fixture(params=["system", "package"])
-def server(request, tmp_path, monkeypatch):
+def server(request, open_path, monkeypatch):
     """Give a server of the project's own, by the programs of the system or of the extra `cluster`."""
     programs = programs_of(request.param)
     if programs is None and request.param == "package":
@@ -32,10 +32,7 @@ def server(request, tmp_path, monkeypatch):
     if programs is None:
         missing("PostgreSQL's programs of the system")
     monkeypatch.setattr(postgres, "_bin_dirs", lambda: [programs])
-    for folder in (tmp_path, *tmp_path.parents):  # another account than root runs it then
-        if folder.stat().st_uid == os.geteuid():
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    made = ProjectPostgres(tmp_path / "postgres")
+    made = ProjectPostgres(open_path / "postgres")
     yield made
     made.stop()
 
@@ -59,6 +56,18 @@ def test_it_is_made_once_and_what_is_recorded_there_stays(server):
     assert secret not in local
     for name in ("password", "pgpass"):
         assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o600
+
+
+def test_its_port_is_none_that_a_client_is_given(monkeypatch):
+    """A client that had it between two starts would keep the server from it."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        monkeypatch.setattr(postgres, "_PORTS", range(taken.getsockname()[1], taken.getsockname()[1] + 1))
+        monkeypatch.setattr(postgres.random, "sample", lambda ports, count: list(ports) * count)
+        with pytest.raises(PostgresError):
+            postgres._free_port()
+    monkeypatch.undo()
+    assert postgres._free_port() in postgres._PORTS
 
 
 def test_data_are_for_the_programs_of_their_version_alone(tmp_path, monkeypatch):

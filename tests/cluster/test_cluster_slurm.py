@@ -58,10 +58,27 @@ def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, stora
 
 @pytest.mark.heavy
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("act", ["controller_killed", "node_killed", "daemon_killed", "node_frozen"])
+@pytest.mark.parametrize("act", ["controller_killed", "node_killed", "node_frozen"])
 def test_a_sweep_on_slurm_survives_its_parts(slurm, tmp_path, storage, act):
     said, lines, logs = run(tmp_path, storage, [act], duration="4")
     check_once(said, lines, storage, logs)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(420)
+def test_two_copies_of_a_job_make_no_run_twice(slurm, tmp_path, storage):
+    """SLURM queues the job of a silent daemon again while the old copy is still at work, and ends that one later."""
+    said, lines, logs = run(tmp_path, storage, ["daemon_killed"], duration="9")
+    check_once(said, lines, storage, logs)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(420)
+def test_an_agent_whose_time_is_nearly_over_is_queued_again(slurm, tmp_path, storage):
+    """Its runs are released for the others, and SLURM's own clock asks for it: two minutes before the end."""
+    said, lines, logs = run(tmp_path, storage, ["last_restarts"], "--time", "2:15", duration="6")
+    check_once(said, lines, storage, logs)
+    assert max(said["restarts"]) >= 1, logs
 
 
 @pytest.mark.heavy

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
+from dataclasses import replace
 
 import pytest
 from snapshots import words_of
@@ -12,8 +14,14 @@ from sweeping import PROGRAMS, Sweeper, in_this_process
 from waiting import wait_until
 
 from sweepkit.agents.control import ASKED, stop_run
+from sweepkit.agents.environments import keep_environment
 from sweepkit.cli import app, parallel_sweep_runner
 from sweepkit.model.records import SweepState
+from sweepkit.paths import CODE_DIR, find_config
+from sweepkit.runner.opening import SweepOpener
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.plan import make_join_plan, make_plan
+from sweepkit.runner.relocation import other_version
 from sweepkit.store.open import open_store
 
 WORDS = words_of(__file__)
@@ -524,13 +532,6 @@ def test_a_joining_agent_brings_no_search_of_its_own(sweeper):
 
 
 def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(sweeper):
-    from dataclasses import replace
-
-    from sweepkit.paths import CODE_DIR, find_config
-    from sweepkit.runner.opening import SweepOpener
-    from sweepkit.runner.options import RunOptions
-    from sweepkit.runner.plan import make_join_plan, make_plan
-
     base = find_config("quick_test").read_text(encoding="utf-8")
     sweeper.write(base, "my_base.yaml")
     text = "program: trainer.py\nmethod: grid\nmetric: {name: l}\nparameters: {learning_rate: {values: [1e-3]}}\n"
@@ -557,6 +558,40 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
         opener.take_up(record).write_inputs()
         assert joined.base_config.read_text(encoding="utf-8") == base
         assert joined.base_config.is_relative_to(sweeper.folder / "out")
+
+
+HELPED = """\
+import json, os
+import helper
+open(os.environ["SWEEPKIT_REPORT_FILE"], "a").write(json.dumps({"loss": helper.LOSS}) + "\\n")
+"""
+
+
+def test_an_agent_whose_program_or_packages_are_others_is_told_before_its_first_run(sweeper, tmp_path, monkeypatch):
+    """In another copy of the project it is refused: nothing says that the copy is this sweep's at all."""
+    sweeper.write(HELPED, "helped.py")
+    sweeper.write("LOSS = 1.0", "helper.py")
+    (sweeper.folder / "sweepkit.toml").touch()
+    write(sweeper, range(2), program="helped.py")
+    assert sweeper.call("--count", "1").returncode == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(sweeper.folder, copy, ignore=shutil.ignore_patterns("out*"))
+    (copy / "helper.py").write_text("LOSS = 2.0")
+    with open_store(sweeper.folder / "out" / "sweepkit.db") as store:
+        (record,) = store.sweeps()
+        elsewhere = replace(record, meta={**record.meta, "program": "/gone/from/here/helped.py"})
+        refused = other_version(elsewhere, copy)
+        assert str(copy / "helped.py") in refused and "helper.py" in refused
+        options = RunOptions(output_dir=sweeper.folder / "out")
+        monkeypatch.setattr("sweepkit.runner.opening.sqlite_file", lambda storage: None)  # as in PostgreSQL
+        keep_environment(store, record.sweep_id)
+        opener = SweepOpener(options, make_join_plan(options, record), store, slots=())
+        assert len(opener.open().notes) == 1  # how far it is
+        (sweeper.folder / "helper.py").write_text("LOSS = 2.0")
+        _, program = opener.open().notes
+        store.keep_file(record.sweep_id, "environment", b'{"numpy": "0.1"}')
+        *_, packages = opener.open().notes
+    assert "helper.py" in program and "numpy 0.1" in packages
 
 
 # -- Ctrl-C and preemption ---------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ See `acts.play`. The last line printed is one JSON object: the command's exit co
 was fetched, when each fault was.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 
 import psutil
-from acts import Sweep, play, wait_until
+from acts import Sweep, keepers, lives, play, wait_until
 from fetching import fetch, kill_sender
 
 
@@ -51,9 +52,25 @@ class SlurmSweep(Sweep):
         subprocess.run(["slurmd", "-N", "n1"], check=True)
 
     def daemon_killed(self):
-        """Only a node's daemon dies: the old copy of its job goes on, while SLURM starts it elsewhere."""
-        self.of_node()[0].kill()
-        wait_until(lambda: any("down" in state for state in self._states("n1")), "the node to be down")
+        """Only a node's daemon dies: the old copy of its job goes on beside the new one, until the daemon is back."""
+        wait_until(lambda: self.running_there(self.of_node()), "a run on the node")
+        theirs = [job for job, node, state in self.jobs() if node == "n1" and state == "RUNNING"]
+        before = len(keepers())
+        daemon, *old = self.of_node()
+        daemon.kill()
+        wait_until(
+            lambda: all([job, "n2", "RUNNING"] in self.jobs() for job in theirs), "their new copies on the other node"
+        )
+        wait_until(lambda: len(keepers()) == before + len(theirs), "the agents of both copies")
+        wait_until(lambda: self.running_there(with_children(old)), "the old copy to be at a run")
+        self.fault()
+        subprocess.run(["slurmd", "-N", "n1"], check=True)
+        wait_until(lambda: not any(lives(process.pid) for process in old), "the end of the old copy")
+
+    def last_restarts(self):
+        """How often each job was queued again; SLURM knows for some minutes."""
+        said = subprocess.run(["scontrol", "-o", "show", "job"], capture_output=True, text=True, check=True).stdout
+        return [int(words.split()[0]) for words in said.split("Restarts=")[1:]]
 
     def last_fetched(self):
         """The folder of the best run is fetched, whose sender is killed midway."""
@@ -82,6 +99,15 @@ class SlurmSweep(Sweep):
             except psutil.Error:
                 continue
         return ""
+
+
+def with_children(processes):
+    """Return those of some processes that live, and all that they started meanwhile."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [process, *process.children(recursive=True)]
+    return found
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sweepkit.agents.context import AgentContext
 from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
-from sweepkit.agents.pace import shared_period
+from sweepkit.agents.pace import missed_period, shared_period
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.run_cache import has_value, view_of
 from sweepkit.agents.slots import Slot
@@ -33,6 +34,7 @@ from sweepkit.search.base import Engine
 from sweepkit.store.records import SET_ASIDE
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
+PROPOSING_FOR_OTHERS_S = 1.0  # a tenth of how long they wait for their turn
 _CHECKPOINT_S = 2.0  # at most so often, and in no worker's way
 
 
@@ -75,7 +77,7 @@ class Agent:
         self._engine = engine
         self._peers: tuple[Agent, ...] = ()
         self._propose = threading.Lock()
-        self._contended = False  # others propose, too: one agent after the other, or all but one ask in vain
+        self._turns_missed = 0  # in a row: too many want to propose
         self._counted: set[str] = set()
         self._end: Finish | None = None
         self._active_s = 0.0
@@ -188,11 +190,11 @@ class Agent:
         if self._packer is not None and slot.packs:
             attempt = self._take_packed(slot, self._packer)
         else:
-            waits = bool(self._pending())
-            attempt = self._claim(self.context.slots.excluded_runs(slot)) if waits else None
+            excluded, waits = self.context.slots.excluded_runs(slot), bool(self._pending())
+            attempt = self._claim(excluded) if waits else None
             if attempt is None and self._end is None:
                 asked_at = time.monotonic()
-                attempt = self._propose_run(fresh=not waits)
+                attempt = self._propose_run(excluded, fresh=not waits)
         if attempt is not None:
             self.context.note_lease([attempt], asked_at=asked_at)
             self.context.held[attempt.attempt_id] = attempt
@@ -201,14 +203,16 @@ class Agent:
         return attempt
 
     def _claim(self, exclude: Collection[str], *, gpus: Sequence[str] = ()) -> Attempt | None:
-        return self._store.claim(
-            self._sweep.sweep_id,
-            agent_id=self.context.identity,
-            host=self.context.host,
-            lease_s=self.context.settings.lease_s,
-            exclude=exclude,
-            gpus=gpus,
-        )
+        return self._store.claim(self._sweep.sweep_id, **self._asked(exclude), gpus=gpus)
+
+    def _asked(self, exclude: Collection[str]) -> dict[str, Any]:
+        """Return who claims a run, and which it will not have."""
+        return {
+            "agent_id": self.context.identity,
+            "host": self.context.host,
+            "lease_s": self.context.settings.lease_s,
+            "exclude": exclude,
+        }
 
     def _take_packed(self, slot: Slot, packer: GpuPacker) -> Attempt | None:
         """Claim the run that a GPU shall get beside those that it has; new ones are proposed until one fits.
@@ -253,18 +257,30 @@ class Agent:
     def _count_reached(self) -> bool:
         return self.context.settings.count is not None and len(self._counted) >= self.context.settings.count
 
-    def _propose_run(self, *, fresh: bool) -> Attempt | None:
+    def _propose_run(self, excluded: Collection[str], *, fresh: bool) -> Attempt | None:
         """Ask the engine for a new run and claim it; None when there is none now, or another agent was faster.
 
+        Where many agents want a run at once one asks for all of them: proposing in turn is slow, claiming is not.
         `fresh`: the record was just looked at.
         """
-        if not self._contended:
-            attempt, lost = self._propose_and_claim(fresh=fresh)
-            if not lost:
+        with self._store.turn(self._sweep.sweep_id) as turn:
+            self._turns_missed = 0 if turn is not None else self._turns_missed + 1
+            if turn is None:
+                return None
+            if (attempt := turn.claim(**self._asked(excluded))) is not None:
                 return attempt
-            self._contended = True
-        with self._store.turn(self._sweep.sweep_id) as is_ours:
-            return self._propose_and_claim()[0] if is_ours else None
+            attempt, lost = self._propose_and_claim(fresh=fresh and turn.at_once)
+            if lost:  # to one that does not wait for its turn: GPUs that several runs share, or SQLite
+                attempt, _ = self._propose_and_claim()
+            if attempt is not None:
+                self._propose_for(turn.waiting())
+            return attempt
+
+    def _propose_for(self, others: int) -> None:
+        """Add a run for each of the agents that wait for their turn, as far as that is done soon."""
+        until = time.monotonic() + PROPOSING_FOR_OTHERS_S
+        while others > 0 and time.monotonic() < until and self._add_proposed():
+            others -= 1
 
     def _propose_and_claim(self, *, fresh: bool = False) -> tuple[Attempt | None, bool]:
         """Ask the engine for a new run and claim it in one transaction; return it, and whether that was in vain."""
@@ -288,12 +304,20 @@ class Agent:
         """Return how long to wait between two looks at the record, in seconds: longer where many agents share it."""
         return shared_period(least_s, self.context.runs.most_running)
 
+    def idle_for(self, least_s: float) -> float:
+        """Return how long a worker that found no run waits before it looks again, in seconds."""
+        return missed_period(self.look_every(least_s), self._turns_missed)
+
     def _add_run(self) -> bool:
         """Ask the engine for a new run and let it wait; return whether there is one more."""
         waiting = len(self._pending())
         count = self.context.settings.count
         if count is not None and len(self._counted) + waiting >= count:
             return False
+        return self._add_proposed()
+
+    def _add_proposed(self) -> bool:
+        """Ask the engine for a new run and let it wait for whoever claims it; return whether there is one more."""
         proposed = self._proposed()
         if proposed is None:
             return False

@@ -9,6 +9,7 @@ from sweepkit.agents.identity import surely_dead
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Exited, await_fork_server, written_end
 from sweepkit.agents.leases import LeaseWatch
+from sweepkit.agents.pace import reclaim_period
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.model.events import Notice
 from sweepkit.model.records import Attempt, LiveAttempt
@@ -42,9 +43,13 @@ class Reclaimer:
         return found
 
     def reclaim(self) -> None:
-        """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds."""
+        """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds.
+
+        Less often among hundreds of agents, but four times in a lease.
+        """
         context, now = self._context, time.monotonic()
-        if now - self._reclaimed_at < min(_RECLAIM_PERIOD_S, context.settings.lease_s / 4):
+        period_s = reclaim_period(_RECLAIM_PERIOD_S, context.runs.most_running)
+        if now - self._reclaimed_at < min(period_s, context.settings.lease_s / 4):
             return
         self._reclaimed_at = now
         for live in self.look():

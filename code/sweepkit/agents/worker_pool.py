@@ -155,7 +155,7 @@ class WorkerPool:
                 usable = [a for a in self.agents if slot.index not in a.context.slots.quarantined and not a.over()]
                 if not usable:
                     return None
-                wait_s = min(agent.look_every(_IDLE_S) for agent in usable)
+                wait_s = min(agent.idle_for(_IDLE_S) for agent in usable)
                 rest_s = may_begin - time.monotonic()
                 if rest_s > 0:
                     wait_s = min(wait_s, rest_s)

@@ -24,7 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, package_differences, project_here
+from sweepkit.agents.environments import package_differences
+from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, project_here
 from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError, SweepKitError
 from sweepkit.paths import SweepPaths

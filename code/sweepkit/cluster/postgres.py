@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import random
 import secrets
 import shutil
 import socket
@@ -21,8 +22,13 @@ from sweepkit.errors import SweepKitError
 from sweepkit.store.open import make_database
 
 _PROGRAMS = ("initdb", "pg_ctl", "postgres")
-_PATIENCE_S = 60
+_PATIENCE_S = 300  # of a program on a host that is busy with runs; initdb takes 3 s on one that is not
+# Below those that Linux gives to whoever connects: between two starts one of these would have the port.
+_PORTS = range(20_000, 32_768)
 _MOST_CONNECTIONS = 2500  # a thousand agents, each with one or two; what is not used costs 20 kB
+# All that wait longer for the row of a sweep look for a deadlock, during which the server gives no lock: a thousand
+# agents do little else then. Locks are taken in one order, so there is none.
+_DEADLOCK_S = 30
 _USER = _DATABASE = "sweepkit"
 NOT_ENCRYPTED = (
     "what other hosts send it is not encrypted, the password apart: for that it takes the system's package postgresql, "
@@ -96,10 +102,22 @@ class ProjectPostgres:
             self._make()
         port = self._port()
         options = f"-c listen_addresses=* -p {port} -c unix_socket_directories={self._sockets()} "
-        options += f"-c max_connections={_MOST_CONNECTIONS}"
+        options += f"-c max_connections={_MOST_CONNECTIONS} -c deadlock_timeout={_DEADLOCK_S}s"
         if self.encrypts:
             options += f" -c ssl=on -c ssl_cert_file={self.folder}/server.crt -c ssl_key_file={self.folder}/server.key"
-        self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "-l", str(self.log), "-o", options, "start")
+        self._run(
+            "pg_ctl",
+            "-D",
+            str(self.data),
+            "-w",
+            "-t",
+            str(_PATIENCE_S - 60),
+            "-l",
+            str(self.log),
+            "-o",
+            options,
+            "start",
+        )
         make_database(self.url("127.0.0.1"), _DATABASE)
         return self.url()
 
@@ -147,9 +165,7 @@ class ProjectPostgres:
         """Return the port that it has had from the first: what is connected finds it again."""
         file = self.folder / "port"
         if not file.is_file():
-            with socket.socket() as probe:
-                probe.bind(("", 0))
-                file.write_text(f"{probe.getsockname()[1]}\n")
+            file.write_text(f"{_free_port()}\n")
         return int(file.read_text())
 
     def _sockets(self) -> Path:
@@ -197,6 +213,15 @@ class ProjectPostgres:
                 if lines := [line for line in file.read_text(errors="replace").splitlines() if line.strip()]:
                     return " / ".join(lines[-3:])
         return "it said nothing"
+
+
+def _free_port() -> int:
+    """Return a port that nobody has now, and that nobody is given who asks for any."""
+    for port in random.sample(_PORTS, 20):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            return port
+    raise PostgresError(f"PostgreSQL: a port of {_PORTS.start} to {_PORTS.stop - 1} must be free, got 20 that are not")
 
 
 def _bin_dir(version: str = "") -> Path:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweepkit.agents.agent import Finish
+from sweepkit.agents.environments import differing_nodes
 from sweepkit.called import typed
 from sweepkit.cluster.bring import RunFiles
 from sweepkit.cluster.code_archive import pack
 from sweepkit.cluster.engine import AgentJob, AgentState, ClusterEngine
 from sweepkit.cluster.fleet import Fleet, FleetView
-from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, differing_nodes, keep_project
+from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, keep_project
 from sweepkit.cluster.options import ClusterOptions
 from sweepkit.cluster.postgres import NOT_ENCRYPTED, ProjectPostgres
 from sweepkit.environ import CARRIED_FROM_ENV, STORAGE_ENV

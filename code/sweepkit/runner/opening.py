@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sweepkit.agents.environments import in_words, keep_environment, package_differences
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
 from sweepkit.analysis.program_versions import VERSION
@@ -23,6 +24,7 @@ from sweepkit.runner.options import RunOptions
 from sweepkit.runner.own_sweep import is_ours
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.program_version import version_of
+from sweepkit.store.backup import sqlite_file
 from sweepkit.store.base import Store
 from sweepkit.store.named import newer_of
 from sweepkit.sweep_config.change import ChangeKind, compare
@@ -125,6 +127,8 @@ class SweepOpener:
         sampler = self._sampler(sweep)
         version = version_of(self.plan.files(), self.plan.folder)
         self._warn_of_change(sweep, version, notes)
+        if not sqlite_file(self.plan.storage):  # agents of other hosts may join
+            keep_environment(self.store, sweep.sweep_id)
         seen = version.meta() if version.digest else {}
         meta = {**self.plan.meta(sampler), **seen, self._runners_key(): self._runners(sweep.meta)}
         if self.plan.continues == sweep.sweep_id:
@@ -209,7 +213,22 @@ class SweepOpener:
         counts = self.store.counts(sweep.sweep_id)
         done = sum(number for state, number in counts.items() if state.done)
         total = sum(counts.values())
-        return self.take_up(sweep, [f"working along on {sweep.name}: {done} of {total} recorded runs are done"])
+        notes = [f"working along on {sweep.name}: {done} of {total} recorded runs are done"]
+        return self.take_up(sweep, [*notes, *self._differences_here(sweep)])
+
+    def _differences_here(self, sweep: SweepRecord) -> list[str]:
+        """Return what differs here: the program from its newest version, the packages from those at the start."""
+        known, ours = versions_in(sweep), version_of(self.plan.files(), self.plan.folder)
+        said = []
+        if known and known[-1].digest != ours.digest:
+            files = ", ".join(ours.changed(known[-1]))
+            said.append(
+                f"the program here is another version than the newest of {sweep.name} ({files}); program_version in "
+                "runs.csv marks what runs here"
+            )
+        if not sqlite_file(self.plan.storage) and (differences := package_differences(self.store, sweep.sweep_id)):
+            said.append(f"the packages here differ from where {sweep.name} was started: {in_words(differences)}")
+        return said
 
     # -- other runners of this host -----------------------------------------------------------------------------------
 

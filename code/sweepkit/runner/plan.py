@@ -22,7 +22,7 @@ from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, com
 from sweepkit.project import is_project, project_root
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.program_source import ProgramSource, child_path, files_of_program, module_file, read_program
-from sweepkit.runner.relocation import relocated
+from sweepkit.runner.relocation import other_version, relocated
 from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
 from sweepkit.sweep_config.read import find_sweep, from_config, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -273,7 +273,9 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     by_file = any("${program}" in item for item in spec.command) and not names_module(spec.command)
     if by_file and not Path(program).is_file():
         rule = "the program of the sweep must be on this host, too"
-        raise SpecError([Problem(where=spec.source, key="program", rule=rule, got=repr(program), hint="copy it there")])
+        other = other_version(record, Path.cwd())
+        hint = f"{other}: bring the same one" if other else "copy it there"
+        raise SpecError([Problem(where=spec.source, key="program", rule=rule, got=repr(program), hint=hint)])
     output_dir = Path(os.path.abspath(options.output_dir))
     trains = meta.get("base_config_text") is not None
     base_config = Path(meta.get("base_config") or BASE_CONFIG)

@@ -1,6 +1,7 @@
 """A recorded sweep whose project was moved, as a whole, since it ran."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +30,29 @@ def relocated(record: SweepRecord, cwd: Path, *, carried_from: str = "") -> Swee
     known = {version.digest for version in versions_in(record)[-1:]}
     if not os.path.isabs(program) or os.path.exists(program) or not known:
         return record
-    new = project_root(cwd)
-    for old in reversed(Path(program).parents):  # what the project's folder may have been called
-        there = new / os.path.relpath(program, old)
-        if there.is_file() and version_of(files_of_program(there), there.parent).digest in known:
-            return replace(record, meta={**record.meta, **_places(record, old, new)})
+    for old, there in _candidates(program, cwd):
+        if version_of(files_of_program(there), there.parent).digest in known:
+            return replace(record, meta={**record.meta, **_places(record, old, project_root(cwd))})
     return record
+
+
+def other_version(record: SweepRecord, cwd: Path) -> str:
+    """Return which program stands here where the sweep's would, and in which files it differs; "" when none does."""
+    program = str(record.meta.get("program") or "")
+    for _, there in _candidates(program, cwd):
+        for known in versions_in(record)[-1:]:
+            files = version_of(files_of_program(there), there.parent).changed(known)
+            return f"{there} is another version of it ({', '.join(files)})"
+    return ""
+
+
+def _candidates(program: str, cwd: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield what the project's folder may have been called, and the file that would then be the program here."""
+    new = project_root(cwd)
+    for old in reversed(Path(program).parents):
+        there = new / os.path.relpath(program, old)
+        if there.is_file():
+            yield old, there
 
 
 def _places(record: SweepRecord, old: Path, new: Path) -> dict[str, str]:

@@ -52,7 +52,7 @@ def copy_beside(path: Path) -> Path:
     copy, older = path.with_name(path.name + _COPY), path.with_name(path.name + _OLDER_COPY)
     with _replaced(copy) as file:
         _copy_sqlite(path, file)
-        if copy.exists():
+        with contextlib.suppress(FileNotFoundError):  # there is none, or another process moves it now
             os.replace(copy, older)
     return copy
 

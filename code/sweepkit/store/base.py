@@ -43,6 +43,34 @@ __all__ = [
 ]
 
 
+class Turn(Protocol):
+    """Held by one agent at a time; see `Store.turn`."""
+
+    def claim(
+        self,
+        *,
+        agent_id: str,
+        host: str,
+        lease_s: float,
+        exclude: Collection[str] = (),
+        gpus: Sequence[str] = (),
+    ) -> Attempt | None:
+        """Take what others added while the turn was waited for, as `Store.claim`; recorded when the turn ends.
+
+        Where nobody ever waits it is None: the caller has just looked.
+        """
+        ...
+
+    @property
+    def at_once(self) -> bool:
+        """Return whether it came without waiting, as always where nobody waits: what was just read holds."""
+        ...
+
+    def waiting(self) -> int:
+        """Return how many others wait for their turn: for them runs can be added, which they claim."""
+        ...
+
+
 class Store(Protocol):
     """The record. One contract suite (`tests/contracts/store_contract.py`) holds for every implementation."""
 
@@ -131,11 +159,12 @@ class Store(Protocol):
         """
         ...
 
-    def turn(self, sweep_id: str) -> AbstractContextManager[bool]:
+    def turn(self, sweep_id: str) -> AbstractContextManager[Turn | None]:
         """Let one after the other propose runs of a sweep: wait for one's turn, and give it back.
 
-        It yields whether the turn came within some seconds. A courtesy among many agents, which keeps all but one from
-        asking their engines in vain, and no promise: `add_run` and `add_and_claim` decide.
+        It yields None when the turn did not come within some seconds, or too many wait. A courtesy among many agents,
+        which keeps all but one from asking their engines in vain, and no promise: `add_run`, `add_and_claim` and
+        `claim` decide.
         """
         ...
 

@@ -1,12 +1,11 @@
 """Transactions on either database: who may write when, what is tried again, and what an error means to a user."""
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -23,8 +22,6 @@ RESCUED = ".rescued-"  # in the name of a copy that was made when a file was rem
 _RETRIES = 5
 # PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
 _RETRY_STATES = {"40001", "40P01"}
-_PATIENCE_FOR_TURN_S = 10
-_LOCK_TIMEOUT = "55P03"  # PostgreSQL's lock_not_available
 # Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
 # parent's file locks; closing a PostgreSQL one would end the parent's session.
 _parents_pools: list[sa.Pool] = []
@@ -101,7 +98,7 @@ class StoreSession:
             StoreError: The database refused; the record is as before.
         """
         self._check()
-        with self._errors(), self._guarded():
+        with self.errors(), self._guarded():
             for remaining in reversed(range(_RETRIES)):
                 try:
                     if self._lock is None:
@@ -121,7 +118,7 @@ class StoreSession:
             StoreError: The database refused.
         """
         self._check()
-        with self._errors(), self._guarded(), self._engine.begin() as connection:
+        with self.errors(), self._guarded(), self._reading() as connection:
             return work(connection)
 
     def write_quickly(self, work: Callable[[sa.Connection], T]) -> T:
@@ -129,7 +126,7 @@ class StoreSession:
         if self._lock is None:
             return self.write(work)
         self._check()
-        with self._errors(), self._guarded():
+        with self.errors(), self._guarded():
             for remaining in reversed(range(_RETRIES)):
                 try:
                     with self._lock:
@@ -144,7 +141,7 @@ class StoreSession:
         if not self._path:
             return self.read(work)
         self._check()
-        with self._errors(), self._guarded():
+        with self.errors(), self._guarded():
             return self._quickly(work, begin="BEGIN")
 
     def _quickly(self, work: Callable[[sa.Connection], T], *, begin: str) -> T:
@@ -153,6 +150,13 @@ class StoreSession:
             return transaction(cast(sqlite3.Connection, pooled.driver_connection), work, begin=begin)
         finally:
             pooled.close()
+
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        """Return a connection to read by, without a transaction on PostgreSQL.
+
+        There each statement sees what is committed by then, in one or not, whose begin and end are two ways more.
+        """
+        return self._engine.begin() if self._path else self._at_once.connect()
 
     @property
     def is_shared(self) -> bool:
@@ -166,7 +170,7 @@ class StoreSession:
             StoreError: The database refused.
         """
         self._check()
-        with self._errors(), self._at_once.connect() as connection:
+        with self.errors(), self._at_once.connect() as connection:
             return connection.execute(statement, values).first()
 
     def write_at_once(self, statement: sa.Executable, values: Mapping[str, Any]) -> int:
@@ -178,7 +182,7 @@ class StoreSession:
             StoreError: The database refused; the record is as before.
         """
         self._check()
-        with self._errors():
+        with self.errors():
             for remaining in reversed(range(_RETRIES)):
                 try:
                     with self._at_once.connect() as connection:
@@ -189,30 +193,21 @@ class StoreSession:
         raise AssertionError("the last try returns or raises")
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[bool]:
-        """Wait for one's turn among all who use this name, some seconds at most; yield whether it came.
+    def connected(self) -> Iterator[sa.Connection]:
+        """Yield a connection of the caller's own, in a transaction that he ends; PostgreSQL's alone.
 
-        PostgreSQL's alone: on SQLite, where few share a file, it comes at once. Who stands still in his turn loses it
-        with his session (`idle_in_transaction_session_timeout`).
+        What happens inside is not looked at; an error of the database is to be taken through `errors`.
 
         Raises:
             StoreError: The database refused.
         """
-        if self._path:
-            yield True
-            return
         self._check()
-        with self._errors():
+        with self.errors():
             connection = self._engine.connect()
-            try:
-                is_ours = _locked(connection, name)
-            except BaseException:
-                connection.close()
-                raise
         try:
-            yield is_ours
+            yield connection
         finally:
-            with contextlib.suppress(exc.SQLAlchemyError):  # its session was ended: so was the turn
+            with contextlib.suppress(exc.SQLAlchemyError):  # its session was ended
                 connection.close()
 
     def checkpoint(self) -> None:
@@ -226,7 +221,7 @@ class StoreSession:
         if not self._path:
             return
         self._check()
-        with self._errors(), self._guarded(), self._engine.connect() as connection:
+        with self.errors(), self._guarded(), self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
@@ -300,7 +295,8 @@ class StoreSession:
             self._guard.forget_log()
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Turn an error of the database into a StoreError that says what to do."""
         try:
             yield
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
@@ -310,19 +306,6 @@ class StoreSession:
             kind = StoreError if self._guard is None else RecordLostError
             damage = sqlite3.DatabaseError("malformed: a text in it is no UTF-8")
             raise kind(explain(damage, self.label, self._secrets)) from error
-
-
-def _locked(connection: sa.Connection, name: str) -> bool:
-    """Take PostgreSQL's lock of a name until the transaction's end; return whether that succeeded in time."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE_FOR_TURN_S}s'")
-    try:
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-    except exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _LOCK_TIMEOUT:
-            raise
-        return False
-    return True
 
 
 def _may_retry(error: exc.DBAPIError) -> bool:

@@ -32,10 +32,12 @@ from sweepkit.store.base import (
     Unsent,
 )
 from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in, mapping
+from sweepkit.store.claims import Claim
 from sweepkit.store.mend import mend_attempts
 from sweepkit.store.report_at_once import report_at_once
 from sweepkit.store.restore import RestoredRun, restore
 from sweepkit.store.session import StoreSession
+from sweepkit.store.turns import SqlTurn, turn
 
 T = TypeVar("T")
 _STATES = frozenset(state.value for state in RunState)
@@ -203,39 +205,14 @@ class SqlStore:
         # A look without the write lock first: idle agents ask often, and must not queue with those that write.
         if not self._session.read(lambda c: writes.any_pending(c, sweep_id)):
             return None
-        who = {"agent_id": records.clean(agent_id), "host": records.clean(host)}
+        claim = Claim(sweep_id=sweep_id, agent_id=agent_id, host=host, lease_s=lease_s, exclude=exclude, gpus=gpus)
+        if self._session.is_shared:
+            return self._try(claim.made_at_once)
+        return self._try(claim.made, quickly=True)
 
-        def work(connection: sa.Connection) -> Attempt | None:
-            change, now = writes.bump(connection, sweep_id, q.BUMP_RUNNING)
-            if exclude:
-                found = connection.execute(
-                    q.CLAIMABLE_EXCEPT, {"b_sweep": sweep_id, "b_except": sorted(exclude)}
-                ).first()
-            else:
-                found = connection.execute(q.CLAIMABLE, {"b_sweep": sweep_id}).first()
-            if found is None:
-                raise writes.Undo
-            ordinal = found.attempts + 1
-            token, attempt_id = records.new_token(), f"{found.run_id}-{ordinal}"
-            claimed = {
-                "attempts": ordinal,
-                "attempt_id": attempt_id,
-                "token": token,
-                "reason": writes.claimed_reason(ordinal, who["host"]),
-                "change": change,
-            }
-            row = connection.execute(q.CLAIM, {"b_run": found.run_id, **claimed}).one()
-            run = records.run_record(row)
-            if run.state is not RunState.RUNNING:  # a damaged cell: nobody can know what it was to be run with
-                connection.execute(q.SET_ASIDE, {"b_run": run.run_id, "reason": run.reason, "attempts": found.attempts})
-                return None
-            return writes.insert_attempt(connection, run, token, who, (now, lease_s), gpus=gpus)
-
-        return self._try(work, quickly=True)
-
-    def turn(self, sweep_id: str) -> AbstractContextManager[bool]:
+    def turn(self, sweep_id: str) -> AbstractContextManager[SqlTurn | None]:
         """Let one after the other propose runs of a sweep; see `Store.turn`."""
-        return self._session.turn(sweep_id)
+        return turn(self._session, sweep_id)
 
     def add_and_claim(
         self,

@@ -65,23 +65,24 @@ CLAIMABLE = sa.select(RUNS.c.run_id, RUNS.c.attempts).where(RUNS.c.run_id == _fi
 CLAIMABLE_EXCEPT = sa.select(RUNS.c.run_id, RUNS.c.attempts).where(
     RUNS.c.run_id == _first_pending.where(RUNS.c.run_id.not_in(b("b_except", expanding=True))).scalar_subquery()
 )
+_begun = sa.update(RUNS).values(
+    state=RunState.RUNNING.value,
+    history="",
+    n_chunks=0,
+    next_seq=0,
+    summary=None,
+    best_metrics="{}",
+    last_metrics="{}",
+    started_at=None,
+    ended_at=None,
+)
 CLAIM = (
-    sa.update(RUNS)
-    .where(RUNS.c.run_id == b("b_run"))
+    _begun.where(RUNS.c.run_id == b("b_run"))
     .values(
-        state=RunState.RUNNING.value,
         reason=b("reason"),
-        history="",
-        n_chunks=0,
-        next_seq=0,
-        summary=None,
-        best_metrics="{}",
-        last_metrics="{}",
         attempts=b("attempts"),
         attempt_id=b("attempt_id"),
         token=b("token"),
-        started_at=None,
-        ended_at=None,
         change=b("change"),
     )
     .returning(RUNS)
@@ -184,6 +185,56 @@ GPU_ATTEMPTS = (
     .order_by(ATTEMPTS.c.claimed_at, ATTEMPTS.c.attempt_id)
 )
 ATTEMPTS_OF_RUN = sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == b("b_run")).order_by(ATTEMPTS.c.ordinal)
+
+# --- claim, as one statement of PostgreSQL --------------------------------------------------------------------------
+# What the transaction of `claims` does in four, during which the sweep's row is locked. A run is looked for when that
+# lock is held, as it stood when the statement began; FOR UPDATE passes over one that is not pending any more. A
+# parameter with the name of a column would be written into it.
+ORDINAL = "{ordinal}"  # in `reason`: the attempt's
+_waits = sa.and_(
+    RUNS.c.sweep_id == b("b_sweep"), RUNS.c.state == _pending, RUNS.c.run_id.not_in(b("b_except", expanding=True))
+)
+_bump = BUMP_RUNNING.where(sa.exists(sa.select(RUNS.c.run_id).where(_waits))).cte("bumped")
+_found = (
+    sa.select(RUNS.c.run_id, (RUNS.c.attempts + 1).label("ordinal"))
+    .where(_waits, sa.exists(sa.select(_bump.c.change)))
+    .order_by(RUNS.c.number)
+    .limit(1)
+    .with_for_update()
+    .cte("found")
+)
+_now = sa.select(_bump.c.now).scalar_subquery()
+_ordinal = sa.cast(_found.c.ordinal, sa.Text)
+_claimed = (
+    _begun.where(RUNS.c.run_id == _found.c.run_id)
+    .values(
+        reason=sa.func.replace(b("b_reason", type_=sa.Text), ORDINAL, _ordinal),
+        attempts=_found.c.ordinal,
+        token=b("b_token"),
+        attempt_id=_found.c.run_id + sa.literal("-") + _ordinal,
+        change=sa.select(_bump.c.change).scalar_subquery(),
+    )
+    .returning(RUNS)
+    .cte("claimed")
+)
+_attempt = {
+    "attempt_id": _claimed.c.attempt_id,
+    "run_id": _claimed.c.run_id,
+    "sweep_id": _claimed.c.sweep_id,
+    "ordinal": _claimed.c.attempts,
+    "token": _claimed.c.token,
+    "agent_id": b("b_agent_id", type_=sa.Text),
+    "host": b("b_host", type_=sa.Text),
+    "device": sa.literal(""),
+    "state": sa.literal(_live),
+    "reason": sa.literal(""),
+    "outcome": b("b_outcome", type_=sa.Text),
+    "claimed_at": _now,
+    "lease_until": _now + b("b_lease", type_=sa.Double),
+}
+_inserted = sa.insert(ATTEMPTS).from_select(list(_attempt), sa.select(*_attempt.values())).cte("inserted")
+CLAIM_AT_ONCE = sa.select(_claimed, _now.label("now")).add_cte(_inserted)
+FORGET_ATTEMPT = sa.delete(ATTEMPTS).where(ATTEMPTS.c.attempt_id == b("b_attempt"))
 
 # --- reports --------------------------------------------------------------------------------------------------------
 INSERT_REPORT = sa.insert(REPORTS)

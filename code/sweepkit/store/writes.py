@@ -34,7 +34,7 @@ def fence(attempt: Attempt) -> dict[str, Any]:
     return {"b_run": attempt.run.run_id, "b_attempt": attempt.attempt_id, "b_token": attempt.token}
 
 
-def claimed_reason(ordinal: int, host: str) -> str:
+def claimed_reason(ordinal: int | str, host: str) -> str:
     """Return why a run is RUNNING, in words."""
     return f"attempt {ordinal} on {host}"
 
@@ -126,23 +126,16 @@ def insert_attempt(
         lease: The database's time, and the lease's length in seconds.
         gpus: What it is claimed for; stands where its outcome will.
     """
-    now, lease_s = lease
-    attempt = Attempt(
-        attempt_id=f"{run.run_id}-{run.attempts}",
-        token=token,
-        run=run,
-        ordinal=run.attempts,
-        lease_until=now + lease_s,
-    )
+    attempt = live_attempt(run, token, lease)
     values = {
         "attempt_id": attempt.attempt_id,
         "run_id": run.run_id,
         "sweep_id": run.sweep_id,
         "ordinal": attempt.ordinal,
         "token": token,
-        "claimed_at": now,
+        "claimed_at": lease[0],
         "lease_until": attempt.lease_until,
-        "outcome": records.dump({"gpus": list(gpus)} if gpus else {}, "gpus"),
+        "outcome": claimed_for(gpus),
         **who,
     }
     connection.execute(q.INSERT_ATTEMPT, values)
@@ -176,6 +169,22 @@ def take_unsent(connection: sa.Connection, attempt: Attempt, unsent: Unsent, at:
         start_attempt(connection, attempt, (unsent.pid, unsent.device), (now - unsent.age_s, change))
     if unsent.reports:
         take_reports(connection, attempt, ordered(unsent.reports), (unsent.metric, unsent.goal), change)
+
+
+def live_attempt(run: RunRecord, token: str, lease: tuple[float, float]) -> Attempt:
+    """Return the attempt of a run as just claimed; `lease` is the database's time and the lease's length."""
+    return Attempt(
+        attempt_id=f"{run.run_id}-{run.attempts}",
+        token=token,
+        run=run,
+        ordinal=run.attempts,
+        lease_until=lease[0] + lease[1],
+    )
+
+
+def claimed_for(gpus: Sequence[str]) -> str:
+    """Return what stands where the outcome of a live attempt will."""
+    return records.dump({"gpus": list(gpus)} if gpus else {}, "gpus")
 
 
 def end_attempt(
