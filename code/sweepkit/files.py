@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -41,7 +42,8 @@ def replacing(path: Path, *, fsync: bool = False) -> Iterator[Path]:
     Raises:
         OSError: The file cannot be put in place.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The number of a thread is no other's on the host while it lives: threads of one process write the same file, too.
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
     try:
         yield temporary
         if fsync:

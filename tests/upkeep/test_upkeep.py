@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pools import Bench
@@ -399,6 +400,18 @@ def test_a_copy_is_the_record_of_one_moment_while_it_is_written(tmp_path):
         back_up(path, path)
     with pytest.raises(StoreError):
         back_up(tmp_path / "none.db")
+
+
+def test_copies_made_at_the_same_moment_are_whole_all_of_them(tmp_path):
+    path = tmp_path / "sweepkit.db"
+    with open_store(path) as store:
+        store.create_sweep("s", text="", seed=0, metric=None, goal=None)
+    with ThreadPoolExecutor(8) as pool:
+        made = [copy.result() for copy in [pool.submit(copy_beside, path) for _ in range(80)]]
+    assert set(made) == {tmp_path / "sweepkit.db.backup"}
+    for copy in copies_of(path):
+        with open_store(copy) as store:
+            assert store.sweep("s")
 
 
 def test_cp_of_the_file_alone_holds_what_ended_before_the_last_checkpoint(tmp_path):
