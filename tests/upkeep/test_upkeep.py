@@ -406,8 +406,8 @@ def test_copies_made_at_the_same_moment_are_whole_all_of_them(tmp_path):
     path = tmp_path / "sweepkit.db"
     with open_store(path) as store:
         store.create_sweep("s", text="", seed=0, metric=None, goal=None)
-    with ThreadPoolExecutor(8) as pool:
-        made = [copy.result() for copy in [pool.submit(copy_beside, path) for _ in range(80)]]
+    with ThreadPoolExecutor(4) as pool:
+        made = [copy.result() for copy in [pool.submit(copy_beside, path) for _ in range(16)]]
     assert set(made) == {tmp_path / "sweepkit.db.backup"}
     for copy in copies_of(path):
         with open_store(copy) as store:
