@@ -124,6 +124,7 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
             host=host_name(),
             identity=me,
             held={known.attempt_id: known},
+            runs=SimpleNamespace(most_running=2),
             settings=SimpleNamespace(lease_s=60.0),
             place=SimpleNamespace(paths=SimpleNamespace(exit_file=lambda attempt: tmp_path / attempt)),
             emit=said.append,

@@ -37,8 +37,9 @@ for fold, score in enumerate((0.9, 0.7, 0.8) if good else (0.4, 0.3, 0.2), 1):
         time.sleep(600)
     sum_so_far += score
     row = {"eval/macro_f1": sum_so_far / fold, "eval/fold_macro_f1": score, "eval/fold": fold, "_step": fold}
+    facts = {"_sweepkit_facts": {"value": "last", "mean_over": "fold"}}
     with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as reports:
-        reports.write(json.dumps(row) + "\\n")
+        reports.write("".join(json.dumps(line) + "\\n" for line in (facts, row)))
 open("names-" + os.environ["WANDB_NAME"], "w").write(os.environ["WANDB_RUN_GROUP"])
 """
 
