@@ -105,7 +105,7 @@ def raced(name: str, seed: int) -> Raced:
     maximum, race, oracle = (float(truth.max() - truth[at]) for at in (int(np.argmax(first)), pick, known))
     held = bool(truth[pick] == truth[five].max())
     return Raced(
-        n=len(truth), told=told, held=held, known=chance, covers=covers, maximum=maximum, race=race, oracle=oracle
+        n=len(truth), told=told, held=held, known=chance, covers=bool(covers), maximum=maximum, race=race, oracle=oracle
     )
 
 
