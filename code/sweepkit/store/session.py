@@ -98,18 +98,13 @@ class StoreSession:
             StoreError: The database refused; the record is as before.
         """
         self._check()
+
+        def once() -> T:
+            with self._lock or contextlib.nullcontext(), self._writer.begin() as connection:
+                return work(connection)
+
         with self.errors(), self._guarded():
-            for remaining in reversed(range(_RETRIES)):
-                try:
-                    if self._lock is None:
-                        with self._writer.begin() as connection:
-                            return work(connection)
-                    with self._lock, self._writer.begin() as connection:
-                        return work(connection)
-                except exc.DBAPIError as error:
-                    if not remaining or not _may_retry(error):
-                        raise
-        raise AssertionError("the last try returns or raises")
+            return _tried(once)
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Return what `work` returns; on SQLite all its statements see one state of the record.
@@ -123,18 +118,17 @@ class StoreSession:
 
     def write_quickly(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `write`; on SQLite with a connection that can do no more than `quick` says."""
-        if self._lock is None:
+        lock = self._lock
+        if lock is None:
             return self.write(work)
         self._check()
+
+        def once() -> T:
+            with lock:
+                return self._quickly(work, begin="BEGIN IMMEDIATE")
+
         with self.errors(), self._guarded():
-            for remaining in reversed(range(_RETRIES)):
-                try:
-                    with self._lock:
-                        return self._quickly(work, begin="BEGIN IMMEDIATE")
-                except sqlite3.IntegrityError:  # a random id was taken
-                    if not remaining:
-                        raise
-        raise AssertionError("the last try returns or raises")
+            return _tried(once)
 
     def read_quickly(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `read`; on SQLite with a connection that can do no more than `quick` says."""
@@ -182,15 +176,13 @@ class StoreSession:
             StoreError: The database refused; the record is as before.
         """
         self._check()
+
+        def once() -> int:
+            with self._at_once.connect() as connection:
+                return connection.execute(statement, values).rowcount
+
         with self.errors():
-            for remaining in reversed(range(_RETRIES)):
-                try:
-                    with self._at_once.connect() as connection:
-                        return connection.execute(statement, values).rowcount
-                except exc.DBAPIError as error:
-                    if not remaining or not _may_retry(error):
-                        raise
-        raise AssertionError("the last try returns or raises")
+            return _tried(once)
 
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:
@@ -308,8 +300,21 @@ class StoreSession:
             raise kind(explain(damage, self.label, self._secrets)) from error
 
 
-def _may_retry(error: exc.DBAPIError) -> bool:
-    return isinstance(error, exc.IntegrityError) or getattr(error.orig, "sqlstate", None) in _RETRY_STATES
+def _tried(once: Callable[[], T]) -> T:
+    """Return what a transaction returns; it runs again when a random id was taken or PostgreSQL asks for it."""
+    for _ in range(_RETRIES - 1):
+        try:
+            return once()
+        except (exc.DBAPIError, sqlite3.IntegrityError) as error:
+            if not _may_retry(error):
+                raise
+    return once()
+
+
+def _may_retry(error: exc.DBAPIError | sqlite3.IntegrityError) -> bool:
+    if isinstance(error, exc.IntegrityError | sqlite3.IntegrityError):
+        return True
+    return getattr(error.orig, "sqlstate", None) in _RETRY_STATES
 
 
 def _is_damage(error: Exception) -> bool:
