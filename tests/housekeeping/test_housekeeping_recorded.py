@@ -125,6 +125,25 @@ def test_tags_of_runs_as_earlier_versions_wrote_them_are_read(swept):
     assert swept("tag", "s:1", "new") == "s:1: old, new\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [SWEEP + "warp: 9\n", SWEEP.replace("method: grid", "method: grit"), "\tdamaged"],
+    ids=["key", "method", "all"],
+)
+def test_a_sweep_whose_yaml_this_version_refuses_can_be_looked_at_and_removed(swept, text):
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        store.update_sweep(store.sweep("s").sweep_id, text=text)
+    (row,) = json.loads(swept("list", "--json"))
+    assert (row["name"], row["runs"], row["best"]["value"]) == ("s", 4, 1.0)
+    assert json.loads(swept("show", "s", "--json"))["value"] == 1.0
+    assert len(json.loads(swept("export", "s", "--json"))) == 4
+    assert "refused now" in swept("analyze", "s")
+    if not text.startswith("\t"):
+        swept("rename", "s", "t")
+    swept("rm", json.loads(swept("list", "--json"))[0]["name"], "--yes")
+    assert json.loads(swept("list", "--json")) == []
+
+
 def test_a_renamed_sweep_keeps_all_it_has_under_the_new_name(swept):
     before = runs_of(swept)
     assert 'name: "새 이름"' in swept("rename", "s", "새 이름")

@@ -16,7 +16,7 @@ from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.store.base import Store
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 
 
 def note_unsent(paths: SweepPaths, attempt_id: str, surroundings: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ def send_unsent(store: Store, sweep: SweepRecord, paths: SweepPaths) -> list[str
 
 def _send(store: Store, sweep: SweepRecord, run: RunRecord, paths: SweepPaths, note: Path) -> None:
     if _attempts_in(paths.result(run.run_id)) < run.attempts:
-        metric = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family).metric
+        metric = read_recorded(sweep).metric
         write_result(paths, run, seed=sweep.seed, surroundings=json.loads(note.read_text()), metric=metric)
     for name, data in carried_files(paths, run, note.stem).items():
         store.keep_file(run.run_id, name, data)

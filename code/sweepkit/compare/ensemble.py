@@ -25,7 +25,7 @@ from sweepkit.reports.table import dotted
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, open_recorded, storage_of
 from sweepkit.store.base import Store
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import read_rows
 from sweepkit.text.json_text import json_text
@@ -84,7 +84,7 @@ def ensemble(options: RunOptions, sweep: str, *, top: int) -> Ensemble:
     """
     with open_recorded(storage_of(options)) as store:
         record = find_sweep_record(store, sweep)
-        spec = read_sweep_text(record.text, source=record.name, default_name=record.family)
+        spec = read_recorded(record)
         confirmed = store.sweep(f"{record.name}{_CONFIRMED}")
         chosen = _best(store, confirmed or record, spec, top)
     if record.meta.get("base_config_text") is None:
@@ -116,7 +116,7 @@ def _best(store: Store, record: SweepRecord, spec: SweepSpec, top: int) -> list[
     """Return the parameters of the best configurations, best first, without what differs by seed alone."""
     if spec.metric is None:
         raise SweepKitError(f"{record.name}: must have one metric, so that there is a best")
-    own = read_sweep_text(record.text, source=record.name, default_name=record.family)
+    own = read_recorded(record)
     seed = own.extensions.seed_parameter
     found = recorded_configurations(store.runs(record.sweep_id), spec.metric, seed_parameter=seed)
     ranked = sorted(found, key=lambda item: spec.metric.goal.sign * item.value if spec.metric else 0.0)

@@ -89,12 +89,12 @@ def recorded(watch: "Watch", sweep: "SweepRecord", output_dir: Path, *, in_short
         output_dir: The folder of its files.
         in_short: Most of its runs stand in `poll.ended`, and are not among `runs` (see `Watch.poll`).
     """
-    from sweepkit.sweep_config.read import read_sweep_text
+    from sweepkit.sweep_config.read import read_recorded
 
     poll = watch.poll(sweep.sweep_id, in_short=in_short)
     if poll is None:
         raise SweepKitError(f"sweep {sweep.name}: must be in the database, got none: it was removed just now")
-    spec = read_sweep_text(sweep.text, source=f"sweep {sweep.name}", default_name=sweep.family)
+    spec = read_recorded(sweep, source=f"sweep {sweep.name}")
     return Recorded(sweep=poll.sweep, spec=spec, poll=poll, paths=SweepPaths(output_dir.absolute(), sweep.name))
 
 

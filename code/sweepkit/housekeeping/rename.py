@@ -18,7 +18,7 @@ from sweepkit.reports.confirmation import FILE as CONFIRMATION_FILE
 from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.find_sweep import locate
 from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 from sweepkit.text.json_text import json_text
 from sweepkit.text.yaml import parse
 from sweepkit.text.yaml_text import yaml_text
@@ -102,7 +102,7 @@ def _rename_one(store: "Store", old: str, new: str, text: str, *, of: str, outpu
 
 def _write_again(store: "Store", sweep: SweepRecord, paths: SweepPaths, folder: str) -> None:
     """Write what says a sweep's name anew; `folder` is what its folder was called."""
-    spec = read_sweep_text(sweep.text, source=f"sweep {sweep.name}", default_name=sweep.name)
+    spec = read_recorded(sweep, source=f"sweep {sweep.name}")
     write_identity(paths, sweep)
     write_spec(paths, spec)
     for file in (paths.best_config, paths.confirmed_config, *paths.best_configs.glob("run_*.yaml")):
@@ -133,7 +133,8 @@ def _named(text: str, name: str) -> str:
     line = f"name: {json.dumps(name, ensure_ascii=False)}"
     new, found = re.subn(r"^name:.*$", lambda _: line, text, count=1, flags=re.MULTILINE)
     new = new if found else f"{line}\n{text}"
-    data = {"name": name, **{key: value for key, value in parse(text).data.items() if key != "name"}}
+    recorded = parse(text, where=f"the YAML of {name}").data
+    data = {"name": name, **{key: value for key, value in recorded.items() if key != "name"}}
     with contextlib.suppress(SweepKitError):
         if parse(new).data == data:
             return new

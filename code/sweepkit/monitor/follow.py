@@ -23,7 +23,7 @@ from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import PollResult, WatchedAttempt
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.canvas import Line
 
@@ -144,8 +144,8 @@ class Follower:
             return
         self._text, self._metric, self._rule, self._total = sweep.text, metric_of(sweep), None, sweep.meta.get("total")
         self._metrics = metrics_of(sweep)
+        self.spec = read_recorded(sweep)
         try:
-            self.spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
             # Of folds by themselves a snapshot knows nothing, and their means so far would give another verdict.
             wanted = self.spec.early_terminate or self.spec.extensions.early_terminate
             if self.spec.metric is not None and wanted and self.spec.instance_names is None:

@@ -87,12 +87,13 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
 
 def sweep_beside(file: Path) -> "SweepSpec | None":
     """Return the sweep of a runs.csv of ours, from the sweep.yaml beside it; None where there is none."""
-    from sweepkit.sweep_config.read import read_sweep
+    from sweepkit.sweep_config.read import read_accepted
+    from sweepkit.text.yaml import read_text
 
     beside = file.with_name("sweep.yaml")
     if file.name == "runs.csv" and beside.is_file():
         with contextlib.suppress(SweepKitError):
-            return read_sweep(beside)
+            return read_accepted(read_text(beside, where=str(beside)), source=str(beside))
     return None
 
 

@@ -28,7 +28,7 @@ from sweepkit.store.backup import sqlite_file
 from sweepkit.store.base import Store
 from sweepkit.store.named import newer_of
 from sweepkit.sweep_config.change import ChangeKind, compare
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,9 +387,7 @@ class SweepOpener:
     def _compared(self, sweep: SweepRecord) -> tuple[ChangeKind, list[str]]:
         """Return how the YAML differs from that of a recorded sweep, which may only be extended."""
         self._check_leader(sweep)
-        recorded = read_sweep_text(
-            sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
-        )
+        recorded = read_recorded(sweep, source=self.spec.source, directory=self.spec.directory)
         change = compare(replace(recorded, name=self.spec.name), self.spec)  # whose it is has been settled
         differences = list(change.lines)
         for option, now, before in (

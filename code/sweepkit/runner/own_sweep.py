@@ -136,6 +136,6 @@ def _digest(plan: Plan) -> str:
 
 def _same_key(sweep: SweepRecord, plan: Plan) -> bool:
     """Return whether a recorded YAML names the program as this one does."""
-    from sweepkit.sweep_config.read import read_sweep_text
+    from sweepkit.sweep_config.read import read_recorded
 
-    return read_sweep_text(sweep.text, default_name=sweep.family).program == plan.spec.program
+    return read_recorded(sweep).program == plan.spec.program

@@ -95,7 +95,7 @@ def _from_study(options: SourceOptions) -> Source:
 def _from_record(options: SourceOptions) -> Source:
     from sweepkit.analysis.table import from_runs
     from sweepkit.store.watch import open_watch
-    from sweepkit.sweep_config.read import read_sweep_text
+    from sweepkit.sweep_config.read import read_recorded
 
     storage, output_dir, wanted = locate(options.sweep, output_dir=options.output_dir, storage=options.storage)
     watch = open_watch(storage)
@@ -105,14 +105,16 @@ def _from_record(options: SourceOptions) -> Source:
     finally:
         watch.close()
     runs = found.changed if found is not None else []
-    spec = _spec(read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family), options)
+    spec = _spec(read_recorded(sweep), options)
+    notes = tuple(f"refused now, and left out: {problem}" for problem in spec.refused)
     folder = SweepPaths(Path(os.path.abspath(output_dir)), sweep.name).root
 
     def reports(run_ids: "Sequence[str]") -> "Mapping[str, Sequence[Report]]":
         with open_watch(storage) as again:
             return {run_id: again.reports(run_id) for run_id in run_ids}
 
-    return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs, reports=reports)
+    table = from_runs(spec, runs)
+    return Source(table=table, folder=folder, spec=spec, sweep=sweep, runs=runs, reports=reports, notes=notes)
 
 
 def _spec(spec: "SweepSpec", options: SourceOptions) -> "SweepSpec":

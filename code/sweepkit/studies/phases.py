@@ -46,7 +46,7 @@ from sweepkit.studies.plan import make_plan_of
 from sweepkit.studies.yaml.optuna_sweep import full_parameters, space_of, sweep_dict
 from sweepkit.studies.yaml.optuna_values import OptunaConfig, Phase, PhaseKind
 from sweepkit.sweep_config.change import ChangeKind, compare
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded, read_sweep_text
 from sweepkit.text.shown import say
 from sweepkit.text.yaml_text import yaml_text
 
@@ -293,7 +293,7 @@ class _Search:
         family = sweeps_of(store, name, self.folder)
         if not family or self.options.fresh:
             return None
-        description = read_sweep_text(family[-1].text).description or ""
+        description = read_recorded(family[-1]).description or ""
         after = f", after {before[-1].sweeps[-1]}" if before else ""
         return family[-1] if description.endswith(after) else None
 
@@ -302,7 +302,7 @@ class _Search:
         return bool(sweeps_of(store, name, self.folder)) and self._recorded(store, name, before) is None
 
     def _recorded_space(self, record: SweepRecord) -> Space:
-        return read_sweep_text(record.text, default_name=record.family).space
+        return read_recorded(record).space
 
     def _sweep(self, store: "Store", name: str) -> SweepRecord:
         record = store.sweep(name)
@@ -319,7 +319,7 @@ class _Search:
             return False
         if none_worked(store.counts(record.sweep_id)):  # its program was broken, and may be mended
             return False
-        spec = read_sweep_text(record.text, directory=plan.spec.directory, default_name=record.family)
+        spec = read_recorded(record, directory=plan.spec.directory)
         return compare(spec, plan.spec).kind is ChangeKind.SAME
 
     def _count(self, store: "Store", plans: Sequence[Plan]) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
-from sweepkit.model.metric import BEST
+from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import fits_float
+from sweepkit.model.records import SweepRecord
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
 from sweepkit.sweep_config.checker import Checker, described
@@ -92,6 +93,37 @@ def read_sweep_text(text: str, *, source: str = "", directory: str = "", default
     """
     document = parse(text, where=source)
     return _read(document, _Origin(text=text, source=source, directory=directory, default_name=default_name))
+
+
+def read_recorded(sweep: SweepRecord, *, source: str = "", directory: str = "") -> SweepSpec:
+    """Read the YAML of a recorded sweep, whatever it holds, as `read_accepted` does.
+
+    Args:
+        sweep: The sweep; its metric counts where the YAML's cannot be read.
+        source: Where it came from, for messages; its name by default.
+        directory: As of `read_sweep_text`.
+    """
+    found = read_accepted(sweep.text, source=source or sweep.name, directory=directory, default_name=sweep.family)
+    if found.objectives or sweep.metric is None:
+        return found
+    value = found.extensions.value or BEST
+    return replace(found, metric=Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=value))
+
+
+def read_accepted(text: str, *, source: str = "", directory: str = "", default_name: str = "sweep") -> SweepSpec:
+    r"""Read a YAML that a sweepkit has run once, whatever this version thinks of it.
+
+    What is refused now (rules are added, files are damaged) is left out and stands in `refused`, so that such a sweep
+    can be listed, shown, analysed and removed all the same. To run one, `read_sweep_text` it; the arguments are its.
+
+    >>> read_accepted("method: grid\nparameters: {lr: {values: [1, 2]}}\nrun_cap: 0\n", source="s").refused
+    ('s:3: run_cap: must be at least 1, got 0',)
+    """
+    origin = _Origin(text=text, source=source, directory=directory, default_name=default_name)
+    try:
+        return _found(parse(text, where=source), origin)[1]
+    except SpecError as error:
+        return replace(_found(Document(data={}), origin)[1], refused=tuple(map(str, error.problems)))
 
 
 def from_config(
@@ -201,7 +233,15 @@ def _in_json(value: Any) -> bool:
 
 
 def _read(document: Document, origin: _Origin) -> SweepSpec:
-    """Read all sections, then the rules between them; raise everything that is wrong at once."""
+    """Read a sweep; raise everything that is wrong at once."""
+    check, found = _found(document, origin)
+    if problems := check.problems():
+        raise SpecError(problems)
+    return found
+
+
+def _found(document: Document, origin: _Origin) -> tuple[Checker, SweepSpec]:
+    """Read all sections, then the rules between them; return what is wrong, and the sweep without what is refused."""
     check = Checker(document, where=origin.source)
     data = document.data
     _refuse_macros_as_keys(check, data)
@@ -222,13 +262,9 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _warn_of_gpus(check, extensions)
     warn_of_length(check, space, early_terminate, ours=extensions.early_terminate is not None)
     _warn_of_readers(check)
-    if problems := check.problems():
-        raise SpecError(problems)
-    if method is None:
-        raise AssertionError("a missing method is a problem")
-    return SweepSpec(
+    return check, SweepSpec(
         name=found.get("name") or origin.default_name,
-        method=method,
+        method=method or Method.CUSTOM,  # a missing method is a problem
         space=space,
         **{key: found.get(key) for key in ("program", "description", "entity", "project")},
         command=command,
@@ -244,6 +280,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         text=origin.text,
         wandb_config=_wandb_config(_meant(data, (), check.taken)),
         warnings=tuple(check.warnings),
+        refused=tuple(map(str, check.problems())),
         reader_note=_reader_note(check),
     )
 

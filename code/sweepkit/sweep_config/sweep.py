@@ -288,6 +288,7 @@ class SweepSpec:
         text: The YAML text as read.
         wandb_config: The plain dictionary for W&B, `sweepkit` stripped.
         warnings: What the user should know though it is accepted, one sentence each.
+        refused: What of a recorded sweep this version would not take, one sentence each; () of any other.
         reader_note: What to write where W&B's own reader shall read the file too; "" when it reads the same.
     """
 
@@ -311,6 +312,7 @@ class SweepSpec:
     text: str = ""
     wandb_config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     reader_note: str = ""
 
     @property

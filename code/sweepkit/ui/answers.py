@@ -24,7 +24,7 @@ from sweepkit.reports.cells import Cells, as_latex, latex_packages
 from sweepkit.reports.figures.page import finite, plot_of
 from sweepkit.reports.table import dotted, short
 from sweepkit.sweep_config.command import build_command
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 from sweepkit.text.json_text import picked
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.live_sweep import LiveSweep
@@ -134,7 +134,7 @@ class Answers:
 
     def _command(self, live: LiveSweep, run: RunRecord) -> str:
         sweep = live.found.sweep
-        spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
+        spec = read_recorded(sweep)
         argv = build_command(
             spec.command,
             program=str(sweep.meta.get("program") or spec.program or ""),

@@ -28,7 +28,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.store.records import new_id
 from sweepkit.store.restore import RestoredRun
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_accepted, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.yaml import parse
 from sweepkit.tracking.reports import ReportTail
@@ -101,7 +101,7 @@ def _spec(paths: SweepPaths, kept: Any) -> SweepSpec:
         return read_sweep_text(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec), default_name=name)
     except (OSError, UnicodeDecodeError, SpecError) as error:
         if isinstance(kept, str):
-            return read_sweep_text(kept, source=str(paths.identity), default_name=name)
+            return read_accepted(kept, source=str(paths.identity), default_name=name)
         hint = "put the YAML that the sweep was begun with there, and repair again"
         rule = "must be the sweep's configuration"
         raise SpecError([Problem(where=str(paths.spec), rule=rule, got=str(error), hint=hint)]) from None

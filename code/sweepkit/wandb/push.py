@@ -10,7 +10,7 @@ from sweepkit.errors import TrackingError
 from sweepkit.model.records import SweepRecord
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import open_recorded, storage_of
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.shown import say
 from sweepkit.wandb.upload_client import Uploading, stdout_line, target_of
@@ -43,9 +43,7 @@ def push(options: RunOptions, name: str) -> int:
 
 
 def _spec(sweep: SweepRecord) -> SweepSpec:
-    return read_sweep_text(
-        sweep.text, source=sweep.name, directory=sweep.meta.get("directory") or "", default_name=sweep.family
-    )
+    return read_recorded(sweep, directory=sweep.meta.get("directory") or "")
 
 
 def _report(options: RunOptions, sweep: SweepRecord, end: Mapping[str, Any], server: str) -> int:

@@ -33,7 +33,7 @@ from sweepkit.model.records import SweepRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import Watch, open_watch
-from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.read import read_recorded
 from sweepkit.text.shown import say
 from sweepkit.wandb.access import Access
 from sweepkit.wandb.sender import Sender
@@ -116,13 +116,10 @@ class _Uploader:
         sweep = record.sweep(item["name"])
         if sweep is None:
             raise TrackingError(f"sweep {item['name']}: must be in the record, got none of that name")
-        spec = read_sweep_text(
-            sweep.text, source=sweep.name, directory=sweep.meta.get("directory") or "", default_name=sweep.family
-        )
         return SweepUpload(
             record=record,
             sweep=sweep,
-            spec=spec,
+            spec=read_recorded(sweep, directory=sweep.meta.get("directory") or ""),
             paths=SweepPaths(Path(job["output_dir"]), sweep.name),
             sender=self._sender,
             target=UploadTarget(server=self._sender.server, entity=item["entity"], project=item["project"]),
