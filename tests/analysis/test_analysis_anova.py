@@ -1,13 +1,16 @@
-"""The Gaussian process of importance: its shares are those of its own mean."""
+"""The Gaussian process of importance: its shares are those of its own mean, and it says which runs it looked at."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sweepkit.analysis import anova as module
 from sweepkit.analysis.anova import _covariance, _part, _totals, anova
 from sweepkit.analysis.encoding import encode
 from sweepkit.analysis.foreign import from_rows
+from sweepkit.analysis.importance import importances
 
 
 def rows_of(points, value):
@@ -54,3 +57,27 @@ def test_main_effects_interactions_and_a_parity_of_three_are_seen():
     bits = [dict(zip("abcd", bit, strict=True)) for bit in itertools.product([False, True], repeat=4)] * 4
     parity = shares(lambda p: float(p["a"] ^ p["b"] ^ p["c"]) + 0.1 * noise.normal(), bits)
     assert min(parity["a"], parity["b"], parity["c"]) > 0.8 > 8 * parity["d"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_what_is_said_names_the_runs_that_were_looked_at(monkeypatch, seeds):
+    monkeypatch.setattr(module, "_MOST", 40)
+    points = [point for point in drawn(60, 3) for _ in range(seeds)]
+    noise = np.random.default_rng(5)
+    table = replace(from_rows(rows_of(points, lambda p: p["a"] + 0.1 * noise.normal())), method="bayes")
+    result = importances(table)
+    assert (result.estimator, result.n, result.runs, result.looked) == ("anova", 60, 60 * seeds, 40)
+    assert result.basis == f"40 of {60 * seeds} runs" and result.basis in result.sentences[0]
+    with_seeds = importances(replace(table, method=""), estimator="eps_squared").sentences  # it does average
+    assert not set(result.sentences) & set(with_seeds)
+
+
+def test_the_process_chooses_of_all_runs_and_not_of_the_forests_sample(monkeypatch):
+    monkeypatch.setattr("sweepkit.analysis.importance._MOST_CONFIGURATIONS", 50)
+    noise = np.random.default_rng(6)
+    table = from_rows(rows_of(drawn(70, 7), lambda p: p["a"] + 0.1 * noise.normal()))
+    found = importances(replace(table, method="tpe"))
+    assert (found.n, found.looked, found.basis) == (70, None, "70 configurations")
+    assert found.basis in found.sentences[0]
+    sampled = importances(table, estimator="eps_squared").sentences[-1]  # of a sample, and says so
+    assert sampled not in found.sentences

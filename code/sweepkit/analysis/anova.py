@@ -62,11 +62,13 @@ class AnovaFit:
             alone or with others (Sobol's total index), in [0, 1].
         r2: Of each run predicted from all others, at most 1.
         evidence: Shape (parameters,): the largest logarithm of the e-value against "no effect"; None where not asked.
+        looked: Rows of the design that went in: all, or of more than 600 the first 300 and evenly spaced ones.
     """
 
     shares: Floats
     r2: float
     evidence: Floats | None
+    looked: int
 
 
 def anova(design: Design, *, judge: bool = True) -> AnovaFit:
@@ -90,6 +92,7 @@ def anova(design: Design, *, judge: bool = True) -> AnovaFit:
         shares=_totals(alpha, np.exp(theta[1] + theta[2:]), spreads),
         r2=1.0 - float(left_out @ left_out) / len(y),
         evidence=_evidence(kernels, y) if judge and len(y) > _START + 3 else None,
+        looked=len(y),
     )
 
 
