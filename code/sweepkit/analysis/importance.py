@@ -116,29 +116,36 @@ def importances(
     looks = unequal_looks(table)
     if looks is not None:
         table = looks.last
-    design = encode(table, objective=objective)
+    whole = encode(table, objective=objective)
     rng = np.random.default_rng(seed)
-    whole = design.n
-    if whole > _MOST_CONFIGURATIONS:
-        design = design.part(np.sort(rng.choice(whole, _MOST_CONFIGURATIONS, replace=False)))
+    design = _sample(whole, rng)
     gate = _gate(design)
     if gate is Gate.NOTHING:
         found = _Found(shares=())
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
         estimator, found = "eps_squared", _plain(design, eps_squared(design))
     elif estimator in _JUDGED:
-        estimator, found = _judged(table, design, estimator, objective, rng, effort or _effort_of(design.n))
+        estimator, found = _judged(table, whole, design, estimator, objective, rng, effort or _effort_of(design.n))
     else:
         found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
     if found.r2 is not None and found.r2 < LEAST_R2:
         gate = Gate.NO_MODEL
-    if design.n < whole:
-        found = replace(found, note="; ".join(filter(None, [found.note, _sampled(design.n, whole)])))
+    if estimator == "anova":  # it drew no sample, but chose of all
+        design = whole
+    elif design.n < whole.n:
+        found = replace(found, note="; ".join(filter(None, [found.note, _sampled(design.n, whole.n)])))
     result = _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
     if looks is None:
         return result
     why = f"runs made {looks.fewest} to {looks.most} reports, and the best of more is better by luck alone"
     return replace(result, sentences=(*result.sentences, f"Explained is the last report of each run, for {why}."))
+
+
+def _sample(whole: Design, rng: np.random.Generator) -> Design:
+    """Return the configurations that are modelled: all, or so many drawn at random."""
+    if whole.n <= _MOST_CONFIGURATIONS:
+        return whole
+    return whole.part(np.sort(rng.choice(whole.n, _MOST_CONFIGURATIONS, replace=False)))
 
 
 def _sampled(shown: int, whole: int) -> str:
@@ -150,6 +157,7 @@ class _Found:
     """What an estimator found."""
 
     shares: tuple[Share, ...]
+    looked: int | None = None
     r2: float | None = None
     floor: float | None = None
     interactions: tuple[Interaction, ...] = ()
@@ -170,6 +178,7 @@ def _finished(
         shares=tuple(shares),
         n=design.n,
         runs=design.runs,
+        looked=found.looked,
         r2=found.r2,
         floor=found.floor,
         gate=gate,
@@ -198,18 +207,27 @@ def _plain(design: Design, estimate: ImportanceEstimate) -> _Found:
 
 
 def _judged(
-    table: RunTable, design: Design, estimator: str, objective: int, rng: np.random.Generator, effort: ForestEffort
+    table: RunTable,
+    whole: Design,
+    design: Design,
+    estimator: str,
+    objective: int,
+    rng: np.random.Generator,
+    effort: ForestEffort,
 ) -> tuple[str, _Found]:
-    """Return what an estimator with a verdict found, and its name; "auto" takes the one whose verdict holds here."""
+    """Return what an estimator with a verdict found, and its name; "auto" takes the one whose verdict holds here.
+
+    Of many configurations the forest sees a sample, `design`; the process chooses of the `whole`.
+    """
     adaptive = bool(table.method) and not table.exchangeable
     if estimator == "anova" or (estimator == AUTO and adaptive):
-        return "anova", _anova(table, design, objective)
+        return "anova", _anova(table, whole, objective)
     found = _forest(design, rng, effort)
     if adaptive:  # its verdict is one of exchangeable runs
         shares = tuple(replace(share, verdict=Verdict.UNJUDGED) for share in found.shares)
         return "forest", replace(found, shares=shares, interactions=(), note=_NO_VERDICT)
     if estimator == AUTO and (found.r2 or 0.0) < LEAST_R2:
-        other = _anova(table, design, objective)
+        other = _anova(table, whole, objective)
         if (other.r2 or 0.0) >= LEAST_R2:
             note = f"A random forest predicts nothing here (R² {found.r2:.2f}); the Gaussian process does"
             return "anova", replace(other, note=note)
@@ -236,7 +254,8 @@ def _anova(table: RunTable, averaged: Design, objective: int) -> _Found:
     together = tuple(
         Together(a=design.groups[i].name, b=design.groups[j].name, rho=rho) for i, j, rho in _correlated(averaged)
     )
-    return _Found(shares=_parted(shares, together), r2=found.r2, together=together[:3])
+    looked = found.looked if found.looked < design.n else None
+    return _Found(shares=_parted(shares, together), looked=looked, r2=found.r2, together=together[:3])
 
 
 def _by_evidence(known: float) -> Verdict:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 
 FEWEST = 20
 FEWEST_PER_PARAMETER = 3
@@ -100,6 +101,7 @@ class Importance:
         metric, goal: Of what.
         shares: The parameters, most important first.
         n: Configurations; `runs` went into them.
+        looked: Runs that the model looked at, where these are not all of them; None: all.
         r2: Of predictions for configurations that the model has not seen; None for an estimator without a model.
         floor: What parameters that cannot matter reach in 1 of 100 cases; None without shadows.
         gate: What keeps a verdict back.
@@ -116,6 +118,7 @@ class Importance:
     shares: tuple[Share, ...]
     n: int
     runs: int
+    looked: int | None = None
     r2: float | None = None
     floor: float | None = None
     gate: Gate = Gate.OPEN
@@ -124,6 +127,11 @@ class Importance:
     interactions: tuple[Interaction, ...] = ()
     together: tuple[Together, ...] = ()
     sentences: tuple[str, ...] = ()
+
+    @property
+    def basis(self) -> str:
+        """Return what the numbers were made of, as it is read."""
+        return how_many(self.n, "configuration") if self.looked is None else f"{self.looked} of {self.runs} runs"
 
     def top(self, count: int) -> list[str]:
         """Return the names of the most important parameters."""

@@ -56,10 +56,15 @@ def _opening(result: Importance) -> str:
     if result.estimator == "anova":
         return (
             f"Share of the variance of {result.metric} over the whole ranges that a Gaussian process attributes to "
-            f"each parameter, alone or with others, from {how_many(result.n, 'configuration')}{r2}."
+            f"each parameter, alone or with others, from {result.basis}{_chosen(result)}{r2}."
         )
     over = how_many(result.n, "configuration")
     return f"Importance for {result.metric} by {result.estimator}, over {over}{r2}; no bars."
+
+
+def _chosen(result: Importance) -> str:
+    """Return which runs the process looked at where these are not all."""
+    return "" if result.looked is None else f" (the first {result.looked // 2} and evenly spaced later ones)"
 
 
 def _verdicts(result: Importance) -> list[str]:
@@ -121,9 +126,8 @@ def _limits(result: Importance, table: RunTable) -> list[str]:
     if result.dropped:
         lines.append(f"Not considered: {_dropped(result.dropped)}.")
     if result.runs > result.n:
-        lines.append(
-            f"{how_many(result.runs, 'run')} of {how_many(result.n, 'configuration')}: runs of one are averaged."
-        )
+        how = "each run counts by itself" if result.estimator == "anova" else "runs of one are averaged"
+        lines.append(f"{how_many(result.runs, 'run')} of {how_many(result.n, 'configuration')}: {how}.")
     if table.method and not table.exchangeable and result.n:
         lines.append(_adaptive(result, table.method))
     elif not table.method and result.estimator == "forest" and result.gate is Gate.OPEN:

@@ -56,9 +56,9 @@ def methods(
         )
     if importance is not None and importance.estimator == "anova":
         words.append(
-            "Importance: Gaussian process with a product of zero-mean kernels, total indices over the declared ranges; "
-            "clear: with the parameter the runs are predicted from those before them so much better that it happens to "
-            "a parameter without effect in 1 of 50 cases at most (e-value of 50)."
+            "Importance: Gaussian process of zero-mean kernels and their products, total indices over the declared "
+            f"ranges, from {importance.basis}; clear: with the parameter the runs are predicted from those before them "
+            "so much better that it happens to a parameter without effect in 1 of 50 cases at most (e-value of 50)."
         )
     listed = [f"{name} {version}" for name, version in (versions or {}).items() if name not in _NO_VERSION]
     if listed:

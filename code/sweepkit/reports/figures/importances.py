@@ -18,7 +18,7 @@ _COLOURS = {
 
 def _heading(result: Importance) -> str:
     """Return the title with what it rests on: the estimator, R² and n."""
-    parts = [f"{result.n} configurations"]
+    parts = [result.basis]
     if result.r2 is not None:
         parts.append(f"out-of-bag R² {result.r2:.2f}" if result.estimator == "forest" else f"R² {result.r2:.2f}")
     if result.gate is not Gate.OPEN:
@@ -174,7 +174,7 @@ def _csv_rows(result: Importance) -> list[dict[str, Any]]:
             "estimator": result.estimator,
             "floor": result.floor,
             "r2": result.r2,
-            "n": result.n,
+            "n": result.looked or result.n,
         }
         for share in result.shares
     ]
