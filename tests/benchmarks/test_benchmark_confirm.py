@@ -55,3 +55,16 @@ def test_a_hold_out_interval_holds_the_score_on_new_examples(bench, kind, sweeps
 
     seeds, both, _ = coverage(kind, sweeps)
     assert seeds < alone and both >= least  # with 2,000: .76 and .95; the standard errors here are .01 and .03
+
+
+def test_who_knows_the_laws_shares_one_chance_among_the_five_and_evenly_among_equals(bench):
+    from oracle import oracle_chance
+    from worlds import WORLDS
+
+    scores = [[0.001], [-0.001, 0.002], [0.0], [0.003], [-0.004]]
+    for name, world in WORLDS.items():
+        chances = [oracle_chance(scores, pick, world.upto, world.likely) for pick in range(5)]
+        assert sum(chances) == pytest.approx(1.0), name
+    equal = WORLDS["all equal"]
+    chances = [oracle_chance([[0.0]] * 5, pick, equal.upto, equal.likely) for pick in range(5)]
+    assert chances == pytest.approx([0.2] * 5)
