@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
@@ -50,8 +51,7 @@ class Ways:
         }
         self.sweeper.write(SWEEP)
         command = [sys.executable, str(NO_NETWORK), *self.sweeper.command("--json", *options)]
-        piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 600}
-        self.done = subprocess.run(command, cwd=folder, env=self.sweeper.env, **piped)
+        self.done = warm.run(command, timeout=600, cwd=folder, env=self.sweeper.env)
         assert self.done.returncode == 0, self.done.stdout + self.done.stderr
         self.results = {result["sweep_params"]["mode"]: result for result in self.sweeper.results()}
 
