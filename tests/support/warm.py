@@ -149,7 +149,14 @@ def run(command: list[str], *, timeout: float, **popen: Any) -> subprocess.Compl
 
 def _read_at_the_start(env: dict[str, str] | None) -> dict[str, str]:
     """Return what an interpreter, or a library that is preloaded, reads of an environment before any script runs."""
-    return {name: value for name, value in (env or os.environ).items() if name.startswith(_READ_AT_THE_START)}
+    read = {name: value for name, value in (env or os.environ).items() if name.startswith(_READ_AT_THE_START)}
+    entries = [entry for entry in read.pop("PYTHONPATH", "").split(os.pathsep) if entry]
+    return read | {"PYTHONPATH": os.pathsep.join(entry for entry in entries if not _holds_a_start_alone(entry))}
+
+
+def _holds_a_start_alone(entry: str) -> bool:
+    """Return whether a folder shadows nothing that is imported already: it has what an interpreter does at its start."""
+    return set(os.listdir(entry) if os.path.isdir(entry) else ()) - {"__pycache__"} == {"sitecustomize.py"}
 
 
 _SERVED = _read_at_the_start({**os.environ, "PYTHONWARNINGS": "default"})
@@ -235,6 +242,10 @@ def _become(asked: dict[str, Any], files: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(asked["env"])
     utf8 = {"encoding": "utf-8"}
+    for entry in asked["env"].get("PYTHONPATH", "").split(os.pathsep):
+        if entry and _holds_a_start_alone(entry):
+            sys.path.insert(1, entry)
+            importlib.import_module("sitecustomize")
     sys.stdin = sys.__stdin__ = open(0, **utf8, closefd=False)
     sys.stdout = sys.__stdout__ = open(1, "w", **utf8, closefd=False)
     sys.stderr = sys.__stderr__ = open(2, "w", 1, **utf8, closefd=False, errors="backslashreplace")
