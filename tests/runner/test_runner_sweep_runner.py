@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+import warm
 from bad_sweeps import BAD_SWEEPS
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
@@ -460,7 +461,7 @@ def test_ctrl_c_while_the_answer_to_ctrl_c_is_printed_does_not_hang(sweeper):
     sweeper.env |= {"PAUSE": "1000", "PYTHONPATH": str(CODE_DIR)}
     driver = sweeper.write(AT_ONCE, "driver.py")
     command = [sys.executable, str(driver), "--sweep-config", "s.yaml", "--output-dir", "out"]
-    with subprocess.Popen(
+    with warm.WarmPopen(
         command, cwd=sweeper.folder, env=sweeper.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
