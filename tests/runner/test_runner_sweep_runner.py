@@ -122,7 +122,9 @@ def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d1
     assert sorted(sweeper.folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("row", [BAD_SWEEPS[0], BAD_SWEEPS[-1]], ids=lambda row: row[0])
+@pytest.mark.parametrize(
+    "row", [BAD_SWEEPS[0], pytest.param(BAD_SWEEPS[-1], marks=pytest.mark.heavy)], ids=lambda row: row[0]
+)
 def test_a_bad_sweep_is_refused_by_the_real_script(sweeper, row):
     sweeper.write(row[1], "bad.yaml")
     before = sorted(sweeper.folder.rglob("*"))
