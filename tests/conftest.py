@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from depth import examples
 from hypothesis import HealthCheck, settings
 from postgres import postgres  # noqa: F401 - a fixture
 
@@ -29,8 +30,9 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says how busy the machine is. The profile "ci" of Hypothesis holds that already.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-if settings.get_current_profile_name() == "default":
-    settings.load_profile("default")
+profile = settings.get_current_profile_name()
+settings.register_profile(profile, settings.get_profile(profile), max_examples=examples(100))
+settings.load_profile(profile)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sys
 
 import kubernetes_validate
 import pytest
+import warm
 from sweeping import Sweeper
 from waiting import wait_until
 
@@ -117,7 +118,7 @@ def test_two_pods_at_once_make_each_run_once(tmp_path, postgres):
     places = {"SWEEPKIT_OUTPUT_DIR": str(tmp_path / "results"), "SWEEPKIT_STORAGE": postgres.new_database()}
     env = {**pod.env, **places, "PYTHONPATH": str(CODE_DIR)}
     command = [sys.executable, "-m", *container["command"]]
-    pods = [subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
+    pods = [warm.WarmPopen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(120) for process in pods] == [0, 0]
     with open_store(places["SWEEPKIT_STORAGE"]) as store:
         runs = store.runs(store.sweep("my").sweep_id)

@@ -146,11 +146,9 @@ def test_threads_started_by_an_import_are_started_in_each_run_and_it_is_said(ben
     (package / "busybody.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='busy').start()\n"
     )
-    os.environ["PYTHONPATH"] = str(package)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(package))
         other = LocalLauncher(log=tmp_path / "fs.log", notify=bench.launcher.notes.append)
-    finally:
-        del os.environ["PYTHONPATH"]
     try:
         bench.launcher = other
         started, exited, out = bench.run(
@@ -196,11 +194,9 @@ def test_what_an_import_leaves_that_a_fork_would_break_is_named(bench, tmp_path,
     package.mkdir()
     (package / "nvidia-uvm").touch()
     (package / f"{name}.py").write_text(source)
-    os.environ["PYTHONPATH"] = str(package)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(package))
         other = LocalLauncher(log=tmp_path / "fs.log", notify=bench.launcher.notes.append)
-    finally:
-        del os.environ["PYTHONPATH"]
     try:
         notes, bench.launcher = bench.launcher.notes, other
         program = bench.write(f"import {name}; print('ok')")

@@ -1,6 +1,6 @@
 """Many agents at once on one record: first starts, and short runs that all want to write.
 
-SWEEPKIT_MANY=1 makes it 20 first starts instead of 5, and 1,000 runs instead of 96.
+SWEEPKIT_MANY=1 makes it 20 first starts instead of 5, and 1,000 runs instead of 48.
 """
 
 import os
@@ -14,7 +14,7 @@ from sweepkit.store.open import open_store
 
 MANY = os.environ.get("SWEEPKIT_MANY") == "1"
 STARTS = 20 if MANY else 5
-EMPTY_RUNS = 1000 if MANY else 96
+EMPTY_RUNS = 1000 if MANY else 48
 SWEEP = """\
 program: {program}
 method: grid

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from sweepkit.analysis import importance
 from sweepkit.cli import advanced_analysis, parameter_importance
 from sweepkit.paths import CODE_DIR, ROOT_DIR
 
@@ -26,7 +27,9 @@ def trials(tmp_path):
     return file
 
 
-def test_importance_of_a_table(trials, tmp_path, capsys):
+def test_importance_of_a_table(trials, tmp_path, capsys, monkeypatch):
+    few = importance.ForestEffort(trees=50, refit_trees=20, subsamples=10)  # what all of them find, analysis/ tests
+    monkeypatch.setattr(importance, "_effort_of", lambda _: few)
     assert parameter_importance.main([str(trials), "--output", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "clear" in said and "noise floor" in said

@@ -42,7 +42,11 @@ def sweeper(tmp_path):
     return made
 
 
-@pytest.mark.parametrize("closed", [(1,), (1, 2), (0, 1, 2)], ids=["stdout", "stdout and stderr", "all"])
+@pytest.mark.parametrize(
+    "closed",
+    [(1,), pytest.param((1, 2), marks=pytest.mark.heavy), (0, 1, 2)],
+    ids=["stdout", "stdout and stderr", "all"],
+)
 def test_a_sweep_runs_though_its_caller_closed_its_streams(sweeper, closed):
     def close():
         for number in closed:
@@ -56,7 +60,7 @@ def test_a_sweep_runs_though_its_caller_closed_its_streams(sweeper, closed):
     assert [result["state"] for result in sweeper.results()] == ["finished"]
 
 
-@pytest.mark.parametrize("files", [8, 10, 12])
+@pytest.mark.parametrize("files", [8, pytest.param(10, marks=pytest.mark.heavy), 12])
 def test_too_few_descriptors_are_a_message(sweeper, files):
     done = subprocess.run(
         [sys.executable, str(RUNNER), "--sweep-config", "s.yaml", "--output-dir", "out"],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from sweeping import PROGRAMS
 from waiting import wait_until
 
@@ -33,7 +34,7 @@ def states(sweeper):
 
 def tool(sweeper, *words):
     """Start `sweepkit` as a user does, in the sweep's folder."""
-    return subprocess.Popen(
+    return warm.WarmPopen(
         [sys.executable, "-m", "sweepkit", *words],
         cwd=sweeper.folder,
         env={**os.environ, "PYTHONPATH": str(CODE_DIR), **sweeper.env},

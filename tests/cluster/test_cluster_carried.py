@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import wait_until
@@ -196,11 +197,11 @@ def test_places_of_the_project_are_those_of_its_copy(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
     """The node has a home of its own, and the copy there is what runs, whatever lies at the project's path."""
-    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "HOME": str(tmp_path / "home")}
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "PYTHONWARNINGS": "default", "HOME": str(tmp_path / "home")}
     env.pop("XDG_CACHE_HOME", None)
     command = [sys.executable, "-m", "sweepkit", "run", "sweep.yaml", "--launcher", "local", "--agents", "2"]
     command += ["--no-shared-folder", "--output-dir", str(tmp_path / "out"), "--cold", "--json"]
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
+    done = warm.run(command, cwd=project, env=env, timeout=100)
     assert done.returncode == 0, done.stderr
     copy = next((tmp_path / "home/.cache/sweepkit/code").glob("*/train.py")).parent
     with open_store(tmp_path / "out" / "sweepkit.db") as store:
@@ -226,14 +227,14 @@ def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
     command = [sys.executable, "-m", "sweepkit", "fetch", "sweep:1", "--output-dir", str(tmp_path / "out"), "--json"]
     command += ["--files", "best_model/*", "--wait", "60"]
     for _ in range(2):  # the second time there is nothing to be sent but the same
-        done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
+        done = warm.run(command, cwd=project, env=env, timeout=100)
         assert done.returncode == 0, done.stderr
         said = json.loads(done.stdout)
         folder = paths.run_dir(runs[1].run_id)
         assert said == {**said, "run_id": runs[1].run_id, "files": 1, "folder": str(folder)}
         assert (folder / "best_model" / "가중치.bin").read_bytes() == b"0.2" * 1000
     command[command.index("best_model/*")] = "*.ckpt"
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
+    done = warm.run(command, cwd=project, env=env, timeout=100)
     assert done.returncode == 2 and "best_model" in done.stderr
 
 
@@ -331,7 +332,7 @@ def test_what_a_killed_agent_has_not_sent_is_sent_by_the_next_one(store, tmp_pat
 def test_files_of_a_run_come_though_its_agent_is_killed_before_it_has_sent_them(project, tmp_path):
     """The record takes no result until the agent is dead, and the run's end all the same."""
     (project / "sweep.yaml").write_text(SWEEP.replace("0.1, 0.2, 0.3", "0.1"))
-    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "HOME": str(tmp_path / "home")}
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "PYTHONWARNINGS": "default", "HOME": str(tmp_path / "home")}
     env.pop("XDG_CACHE_HOME", None)
     file = tmp_path / "out" / "sweepkit.db"
     with open_store(file) as store:
@@ -343,7 +344,7 @@ def test_files_of_a_run_come_though_its_agent_is_killed_before_it_has_sent_them(
         )
         command = [sys.executable, "-m", "sweepkit", "run", "sweep.yaml", "--launcher", "local", "--no-shared-folder"]
         command += ["--output-dir", str(tmp_path / "out"), "--cold"]
-        process = subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = warm.WarmPopen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         with open_store(file) as store:
             wait_until(lambda: (made := store.sweep("sweep")) and finished(store, made), "the run's end in the record")
             (run,) = store.runs(store.sweep("sweep").sweep_id)

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from depth import examples, few
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from processes import Victim, at_once
@@ -719,7 +720,7 @@ class StoreContract:
 
     # --- dying ---
     def test_two_first_starts_at_once(self, fresh_url):
-        for _ in range(8):  # Optuna's own storages fail 17 times of 20
+        for _ in range(few(8)):  # Optuna's own storages fail 17 times of 20
             url = fresh_url()
 
             def first(index, url=url):
@@ -731,20 +732,20 @@ class StoreContract:
     def test_kill_9_at_random_moments_leaves_a_consistent_record(self, store, url):
         sweep = new_sweep(store)
         chance = random.Random(20)
-        for _ in range(12):
+        for _ in range(few(12)):
             victim = Victim(lambda tick: busy_agent(url, sweep, tick))
             victim.kill_after(chance.randrange(1, 30), chance.random() * 0.005)
             check_invariants(store, sweep)
             for live in store.live_attempts(sweep):
                 assert store.lose(live.attempt_id, live.token, reason="killed")
             check_invariants(store, sweep)
-        assert store.counts(sweep)[RunState.FINISHED] > 5
+        assert store.counts(sweep)[RunState.FINISHED] >= few(6)
 
     def test_any_sequence_of_calls_agrees_with_the_model(self, store):
         run_state_machine_as_test(
             lambda: StoreMachine(store),
             settings=settings(
-                max_examples=40,
+                max_examples=examples(40),
                 stateful_step_count=25,
                 deadline=None,
                 derandomize=True,

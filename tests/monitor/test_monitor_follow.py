@@ -5,6 +5,7 @@ import re
 from contextlib import ExitStack
 
 import pytest
+from depth import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paged import record_several
@@ -75,7 +76,7 @@ def timeless(item):
 
 
 @given(steps)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_what_is_remembered_and_what_changed_make_the_whole(tmp_path_factory, played):
     path = tmp_path_factory.mktemp("watch") / "a.db"
     with open_store(path) as store:
@@ -151,7 +152,7 @@ LIKE_IT = ({"seed": 1}, [], -1.0, {}, {}, RunState.STOPPED)
 @given(st.lists(ended, max_size=12), st.integers(0, 12), st.sampled_from(["minimize", "maximize"]))
 @example(runs=[LIKE_IT, ALONE], first=1, goal="minimize")
 @example(runs=[LIKE_IT, (*LIKE_IT[:1], [2.0], None, *LIKE_IT[3:]), ALONE], first=0, goal="minimize")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_runs_in_short_make_the_same_picture_as_whole_ones(tmp_path_factory, runs, first, goal):
     path = tmp_path_factory.mktemp("watch") / "a.db"
     with open_store(path) as store:

@@ -6,6 +6,7 @@ import math
 import os
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -160,7 +161,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 @given(names, names, st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([80, 120]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_text_of_a_sweep_breaks_the_picture(name, reason, value, width):
     runs = [run(0, RunState.RUNNING, (value,), params={name: reason}), run(1, RunState.FAILED, reason=reason)]
     sweep = record(name=name, reason=reason, metric=name or "m")

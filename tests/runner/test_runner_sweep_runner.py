@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+import warm
 from bad_sweeps import BAD_SWEEPS
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
@@ -121,7 +122,9 @@ def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d1
     assert sorted(sweeper.folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("row", [BAD_SWEEPS[0], BAD_SWEEPS[-1]], ids=lambda row: row[0])
+@pytest.mark.parametrize(
+    "row", [BAD_SWEEPS[0], pytest.param(BAD_SWEEPS[-1], marks=pytest.mark.heavy)], ids=lambda row: row[0]
+)
 def test_a_bad_sweep_is_refused_by_the_real_script(sweeper, row):
     sweeper.write(row[1], "bad.yaml")
     before = sorted(sweeper.folder.rglob("*"))
@@ -460,7 +463,7 @@ def test_ctrl_c_while_the_answer_to_ctrl_c_is_printed_does_not_hang(sweeper):
     sweeper.env |= {"PAUSE": "1000", "PYTHONPATH": str(CODE_DIR)}
     driver = sweeper.write(AT_ONCE, "driver.py")
     command = [sys.executable, str(driver), "--sweep-config", "s.yaml", "--output-dir", "out"]
-    with subprocess.Popen(
+    with warm.WarmPopen(
         command, cwd=sweeper.folder, env=sweeper.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:

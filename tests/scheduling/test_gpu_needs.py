@@ -4,6 +4,7 @@ import math
 import random
 
 import pytest
+from depth import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def law(params, base, unit, weight):
     return base + weight * weights + unit * params["batch_size"] * length * params["hidden_size"] / 1e4
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(SIZES, min_size=3, max_size=12), SIZES, LAW)
 def test_what_follows_a_monotone_law_never_needs_more_than_expected(seen, new, costs):
     model = NeedModel([Measured(params=params, memory_mb=law(params, *costs)) for params in seen])
@@ -35,7 +36,7 @@ def test_what_follows_a_monotone_law_never_needs_more_than_expected(seen, new, c
     assert need.memory_mb is not None and need.memory_mb >= law(new, *costs) * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(SIZES, min_size=3, max_size=12), SIZES, SIZES, LAW)
 def test_a_run_that_is_greater_in_everything_needs_no_less(seen, one, other, costs):
     model = NeedModel([Measured(params=params, memory_mb=law(params, *costs)) for params in seen])
@@ -90,7 +91,7 @@ def test_data_tell_what_names_do_not():
     assert model.need({"emb": 24, "gamma": 1, "trick": "c"}).memory_mb is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.floats(0.3, 1.0), st.floats(0.5, 2.0), st.integers(0, 99))
 def test_gains_are_those_of_the_law(share, power, seed):
     draw = random.Random(seed)

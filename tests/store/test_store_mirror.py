@@ -8,6 +8,7 @@ import warnings
 import optuna
 import pytest
 import store_contract as contract
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
@@ -317,7 +318,7 @@ BOUNDED = st.tuples(st.floats(-5, 5), st.floats(0, 5)).map(lambda pair: (pair[0]
     q=st.sampled_from([1, 2, 0.5, 1.0]),
     share=st.floats(0, 1),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_value_that_a_distribution_draws_fits(kind, bounds, q, share):
     """The draws are W&B's formulas at a quantile between the bounds (or within 8 sigma), rounded as W&B rounds."""
     low, high = bounds

@@ -11,6 +11,7 @@ included. What the kernel refuses nobody can swallow, as a raised exception coul
 import ctypes
 import os
 import platform
+import runpy
 import socket
 import struct
 import sys
@@ -53,6 +54,17 @@ def forbid():
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
+def run_here(argv):
+    """Run a script of this interpreter in this process, as `python script` would."""
+    sys.argv = argv
+    sys.path[0] = os.path.dirname(os.path.abspath(argv[0]))
+    runpy.run_path(argv[0], run_name="__main__")
+
+
 if __name__ == "__main__":
     forbid()
-    os.execvp(sys.argv[1], sys.argv[1:])
+    # Where it was forked off a process that has made a runner's imports (support/warm.py) it goes on in that.
+    if "sweepkit" in sys.modules and sys.argv[1] == sys.executable and sys.argv[2].endswith(".py"):
+        run_here(sys.argv[2:])
+    else:
+        os.execvp(sys.argv[1], sys.argv[1:])

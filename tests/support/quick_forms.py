@@ -15,6 +15,7 @@ SMALL = {
         "max_val_samples": 4,
         "allow_small_val": True,
         "max_steps": 2,
+        "tokenizer.decoder_max_len": 12,  # an untrained model generates up to it, at each evaluation
         "save_model": False,
         "wandb.enabled": False,
     },

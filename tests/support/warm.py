@@ -2,9 +2,9 @@
 
     process = WarmPopen([sys.executable, str(RUNNER), "--sweep-config", "s.yaml"], cwd=folder, env=env)
 
-A `WarmPopen` is a `subprocess.Popen` in all that tests ask of one. Its process runs the named script as `python script`
-would, with its own environment, folder, files and signals; only what `PRELOADED` names is imported beforehand. What
-such a start cannot do, or what an interpreter reads when it starts, is done by an interpreter of its own.
+A `WarmPopen` is a `subprocess.Popen` in all that tests ask of one. Its process runs the named script or module of ours
+as `python script` would, with its own environment, folder, files and signals; only what `PRELOADED` names is imported
+beforehand. What such a start cannot do, or an interpreter reads when it starts, is done by an interpreter of its own.
 Run as a script, this file is that process: one request a message, answered by the pid, later by the wait status.
 """
 
@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -88,8 +89,9 @@ class _Start(NamedTuple):
             return False
         if isinstance(self.args, str) or self.umask != -1 or self.process_group not in (-1, None):
             return False
-        first, script = [*map(str, self.args), "", ""][:2]
-        return first == sys.executable and script.endswith(".py") and _read_at_the_start(self.env) == _SERVED
+        first, script, module = [*map(str, self.args), "", "", ""][:3]
+        ours = script.endswith(".py") or (script == "-m" and module.partition(".")[0] == "sweepkit")
+        return first == sys.executable and ours and _read_at_the_start(self.env) == _SERVED
 
 
 class WarmPopen(subprocess.Popen):
@@ -149,7 +151,18 @@ def run(command: list[str], *, timeout: float, **popen: Any) -> subprocess.Compl
 
 def _read_at_the_start(env: dict[str, str] | None) -> dict[str, str]:
     """Return what an interpreter, or a library that is preloaded, reads of an environment before any script runs."""
-    return {name: value for name, value in (env or os.environ).items() if name.startswith(_READ_AT_THE_START)}
+    read = {name: value for name, value in (env or os.environ).items() if name.startswith(_READ_AT_THE_START)}
+    entries = [entry for entry in read.pop("PYTHONPATH", "").split(os.pathsep) if entry]
+    return read | {"PYTHONPATH": os.pathsep.join(entry for entry in entries if not _shadows_nothing(entry))}
+
+
+def _shadows_nothing(entry: str) -> bool:
+    """Return whether a folder is that of what is imported already, or has what a start of Python does."""
+    return Path(entry) == CODE or _is_a_start(entry)
+
+
+def _is_a_start(entry: str) -> bool:
+    return set(os.listdir(entry) if os.path.isdir(entry) else ()) - {"__pycache__"} == {"sitecustomize.py"}
 
 
 _SERVED = _read_at_the_start({**os.environ, "PYTHONWARNINGS": "default"})
@@ -235,6 +248,11 @@ def _become(asked: dict[str, Any], files: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(asked["env"])
     utf8 = {"encoding": "utf-8"}
+    for entry in reversed(asked["env"].get("PYTHONPATH", "").split(os.pathsep)):
+        if entry and entry not in sys.path:
+            sys.path.insert(1, entry)
+        if entry and _is_a_start(entry):
+            importlib.import_module("sitecustomize")
     sys.stdin = sys.__stdin__ = open(0, **utf8, closefd=False)
     sys.stdout = sys.__stdout__ = open(1, "w", **utf8, closefd=False)
     sys.stderr = sys.__stderr__ = open(2, "w", 1, **utf8, closefd=False, errors="backslashreplace")
@@ -250,14 +268,18 @@ def _run(argv: list[str], shared: set[int]) -> None:
     """
     from sweepkit.agents.warm.ending import exit_status, leave, remember_builtins
 
-    sys.argv = argv
-    sys.path[0] = os.path.dirname(os.path.abspath(argv[0]))
+    module = argv[1] if argv[0] == "-m" else None
+    sys.argv = argv[1:] if module else argv
+    sys.path[0] = os.getcwd() if module else os.path.dirname(os.path.abspath(argv[0]))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = argv[0]
     remember_builtins()
     status = 0
     try:
-        exec(compile(Path(argv[0]).read_bytes(), argv[0], "exec"), main.__dict__)
+        if module:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(Path(argv[0]).read_bytes(), argv[0], "exec"), main.__dict__)
     except SystemExit as end:
         status = exit_status(end.code)
     leave(status, shared)  # what else is raised ends this interpreter in its own way

@@ -4,6 +4,7 @@ import os
 import threading
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,7 +217,7 @@ ROWS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(ROWS, max_size=8), st.lists(st.integers(0, 10_000), max_size=12), st.booleans())
 def test_however_the_bytes_arrive_the_reports_are_the_same(tmp_path_factory, rows, cuts, newline):
     limit, reports.MAX_LINE_BYTES = reports.MAX_LINE_BYTES, 60

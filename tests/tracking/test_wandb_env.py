@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,7 +148,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(st.text(max_size=12).filter(lambda name: name != "wandb_version"), VALUES, max_size=4))
 def test_wandbs_yaml_reader_gives_back_every_value_and_type(params):
     loaded = yaml.safe_load(parameters_text(params))

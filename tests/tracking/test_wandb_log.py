@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from depth import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ PAYLOADS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(PAYLOADS, st.lists(st.integers(0, 10**6), max_size=10))
 def test_records_come_whole_however_the_bytes_arrive(payloads, cuts):
     data = log(payloads)
@@ -88,7 +89,7 @@ def test_records_come_whole_however_the_bytes_arrive(payloads, cuts):
     assert found == payloads and decoder.problems == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(PAYLOADS, st.integers(0, 10**6))
 def test_a_torn_file_gives_a_prefix_of_its_records(payloads, cut):
     data = log(payloads)
@@ -108,7 +109,7 @@ def test_damage_costs_its_block_and_no_more():
     assert found == payloads[4:]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(PAYLOADS, st.lists(st.integers(0, 10**6), min_size=1, max_size=6), st.integers(7, 10**6))
 def test_damage_is_skipped_alike_however_the_bytes_arrive(payloads, cuts, where):
     data = bytearray(log([*payloads, b"y" * 2 * BLOCK, b"last"]))
@@ -152,7 +153,7 @@ def test_values_in_wandbs_typed_form_are_read_too():
     assert decode(sub(2, items)).items == {"i": -5, "d": 0.25, "b": True, "t": "x", "j": {"k": 1}}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([2, 3, 5, 17, 18, 23]))
 @example(b"8\x81\xcb\xb6\xb7?", 3)  # a number of 17 thousand millions where a text belongs
 def test_garbage_is_a_value_error_and_nothing_else(data, number):

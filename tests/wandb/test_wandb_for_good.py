@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import warm
 from sweeping import Sweeper
 from test_wandb_online import EAGER, SWEEP
 from wandb_backend import ENTITY, PROJECT, WandbBackend
@@ -67,11 +68,11 @@ class Uploaded:
     def __init__(self, out, backend, home):
         home.mkdir(exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-        process = subprocess.Popen(
+        process = warm.WarmPopen(
             [sys.executable, "-m", "sweepkit.wandb.upload_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**inherited, **backend.environment(home), **EAGER, "PYTHONUTF8": "1"},
+            env={**inherited, **backend.environment(home), **EAGER, "PYTHONWARNINGS": "default"},
             encoding="utf-8",
         )
         sweeps = [{"name": "스윕", "entity": ENTITY, "project": PROJECT}]

@@ -3,10 +3,10 @@ WANDB_*, with a folder of their own, or from their own sweep. In one sweep, wher
 """
 
 import json
-import subprocess
 import sys
 
 import pytest
+import warm
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
@@ -93,8 +93,7 @@ def swept(request, tmp_path_factory):
     sweeper.write(SWEEP)
     options = ["--json", *(["--cold"] if request.param == "cold" else [])]
     command = [sys.executable, str(NO_NETWORK), *sweeper.command(*options)]
-    piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 600}
-    done = subprocess.run(command, cwd=folder, env=sweeper.env, **piped)
+    done = warm.run(command, timeout=600, cwd=folder, env=sweeper.env)
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     return {result["sweep_params"]["way"]: result for result in sweeper.results()}, events, folder

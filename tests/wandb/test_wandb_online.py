@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 from snapshots import words_of
 from sweeping import RUNNER, Sweeper
 from wandb_backend import API_KEY, WandbBackend
@@ -82,9 +83,7 @@ class OnlineSweeper(Sweeper):
 
     def push(self, *options, timeout=100):
         command = [sys.executable, str(RUNNER), "--push", "스윕", "--output-dir", "out", *options]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.env, capture_output=True, text=True, encoding="utf-8", timeout=timeout
-        )
+        return warm.run(command, timeout=timeout, cwd=self.folder, env=self.env)
 
     def record(self):
         """Return the runs with the rows of all their attempts in order, as (run, [row, …])."""

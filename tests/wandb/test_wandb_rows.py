@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,7 +77,7 @@ def test_each_state_of_a_run(said, stopped, state):
 
 
 @given(st.text(max_size=12), st.booleans())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_an_unknown_state_is_not_taken_for_an_end_and_is_told(said, stopped):
     state, reason = run_state(said, stopped=stopped)
     if said.lower() not in {"finished", "crashed", "failed", "killed", "running", "preempting", "preempted", "pending"}:
@@ -100,7 +101,7 @@ def joined(mine, others):
 
 
 @given(configs, st.data())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_configuration_is_parted_without_loss_and_the_parameters_are_the_sweeps(config, data):
     def tree(node):
         chosen = data.draw(st.lists(st.sampled_from(sorted(node)), unique=True)) if node else []
@@ -130,7 +131,7 @@ def _sorted(node):
 
 
 @given(st.lists(logged, max_size=12), st.integers(0, 12), st.booleans())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_history_read_in_two_parts_tells_what_it_tells_whole(rows, cut, maximize):
     searched = SearchTarget(metric="손실.val", maximize=maximize)
     whole = extend_history(with_steps(rows), searched)
@@ -146,7 +147,7 @@ def test_a_history_read_in_two_parts_tells_what_it_tells_whole(rows, cut, maximi
 
 
 @given(st.lists(logged, max_size=6), logged, st.sampled_from(["finished", "failed", "killed", "running", "pending"]))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_metric_that_was_never_logged_is_missing_and_not_zero(rows, summary, state):
     line = extend_history(with_steps(rows), LOSS)
     run = run_record(RawRun(name="r", state=state, summary=summary), line, LOSS, number=0, sweep_id="e/p/s")

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
@@ -178,7 +179,7 @@ def _fields(attempt):
 
 
 @given(cut=st.integers(0, 9), losses=st.lists(st.floats(allow_nan=False), min_size=1, max_size=9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_what_a_server_has_and_the_rest_are_the_whole(tmp_path_factory, cut, losses):
     folder = tmp_path_factory.mktemp("run")
     (folder / "r.jsonl").write_text("".join(json.dumps({"loss": loss}) + "\n" for loss in losses))
@@ -190,7 +191,7 @@ def test_what_a_server_has_and_the_rest_are_the_whole(tmp_path_factory, cut, los
 
 
 @given(st.lists(st.binary(max_size=70_000), max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_what_is_framed_is_read_back(payloads):
     encoder = w.LogEncoder()
     data = encoder.begin() + b"".join(map(encoder.frame, payloads))
@@ -201,7 +202,7 @@ def test_what_is_framed_is_read_back(payloads):
 @given(
     st.dictionaries(st.text(min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.text()), max_size=4)
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_wandbs_own_protobuf_reads_what_is_written(values):
     record = wandb_internal_pb2.Record.FromString(w.history(values, step=3).SerializeToString())
     found = {item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}

@@ -6,12 +6,12 @@ Each under a filter that kills whoever opens a socket to anywhere, warm and cold
 import math
 import os
 import shlex
-import subprocess
 import sys
 import warnings
 
 import numpy as np
 import pytest
+import warm
 import yaml
 from sweeping import PROGRAMS, Sweeper
 
@@ -131,8 +131,7 @@ def swept(style, folder, *options):
     """Run the command of a style's YAML; return its results and W&B's file of each."""
     sweeper = Sweeper(folder)
     command = [sys.executable, str(NO_NETWORK), *command_of(style), "--output-dir", str(folder / "out"), *options]
-    piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 110}
-    done = subprocess.run(command, cwd=CODE_DIR, env=sweeper.env, **piped)
+    done = warm.run(command, timeout=110, cwd=CODE_DIR, env=sweeper.env)
     assert done.returncode == 0, done.stdout + done.stderr
     (root,) = (folder / "out").glob("sweep_*")
     results = sweeper.results(root.name.removeprefix("sweep_"))

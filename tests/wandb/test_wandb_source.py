@@ -8,6 +8,7 @@ import types
 from dataclasses import replace
 
 import pytest
+import warm
 from snapshots import words_of
 from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
@@ -60,12 +61,12 @@ class Client:
         self.folder = folder
         (folder / "wandb-files").mkdir()
         # Without retries of the client's own: the monitor's are meant.
-        patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "0", "PYTHONPATH": str(CODE_DIR)}
+        patience = {"WANDB_X_GRAPHQL_RETRY_MAX": "0", "PYTHONWARNINGS": "default"}
         self.env = os.environ | backend.environment(folder / "wandb-files") | patience
 
     def start(self, script, *options):
         command = [sys.executable, str(script), *options]
-        return subprocess.Popen(
+        return warm.WarmPopen(
             command, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 

@@ -3,10 +3,10 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+import warm
 from sweeping import Sweeper, in_this_process
 from test_wandb_backend_runs import QUICK
 from wandb_backend import ENTITY, PROJECT
@@ -33,7 +33,7 @@ def analysis(sweeper, *source):
     argv = [*source, "--json", "--no-report"]
     if source[0].startswith("wandb:"):
         command = [sys.executable, str(ROOT_DIR / "analysis" / "analyze_sweep.py"), *argv]
-        done = subprocess.run(command, env=sweeper.env, cwd=sweeper.folder, capture_output=True, text=True, timeout=100)
+        done = warm.run(command, timeout=100, env=sweeper.env, cwd=sweeper.folder)
     else:
         done = in_this_process(analyze_sweep.main, argv, sweeper.folder)
     assert done.returncode == 0, done.stdout + done.stderr

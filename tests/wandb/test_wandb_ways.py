@@ -4,10 +4,10 @@ under a filter that kills whoever opens a socket to anywhere, and with two keys 
 
 import math
 import os
-import subprocess
 import sys
 
 import pytest
+import warm
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
@@ -50,8 +50,7 @@ class Ways:
         }
         self.sweeper.write(SWEEP)
         command = [sys.executable, str(NO_NETWORK), *self.sweeper.command("--json", *options)]
-        piped = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 600}
-        self.done = subprocess.run(command, cwd=folder, env=self.sweeper.env, **piped)
+        self.done = warm.run(command, timeout=600, cwd=folder, env=self.sweeper.env)
         assert self.done.returncode == 0, self.done.stdout + self.done.stderr
         self.results = {result["sweep_params"]["mode"]: result for result in self.sweeper.results()}
 
@@ -174,7 +173,11 @@ def test_no_key_is_written_anywhere(ways):
         assert key not in ways.done.stdout + ways.done.stderr
 
 
-def test_the_filter_kills_who_opens_a_socket_to_anywhere():
-    program = "import socket; socket.socketpair(); print('here', flush=True); socket.socket(socket.AF_INET)"
-    done = subprocess.run([sys.executable, NO_NETWORK, sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (-31, "here\n")  # SIGSYS
+@pytest.mark.parametrize("started", ["forked", "executed"])
+def test_the_filter_kills_who_opens_a_socket_to_anywhere(started, tmp_path):
+    text = "import socket, sys; socket.socketpair(); print('sweepkit' in sys.modules, flush=True); socket.socket()"
+    (tmp_path / "p.py").write_text(text)
+    program = [str(tmp_path / "p.py")] if started == "forked" else ["-c", text]
+    command = [sys.executable, str(NO_NETWORK), sys.executable, *program]
+    done = warm.run(command, timeout=60, env={**os.environ, "PYTHONWARNINGS": "default"})
+    assert (done.returncode, done.stdout) == (-31, f"{started == 'forked'}\n")  # SIGSYS

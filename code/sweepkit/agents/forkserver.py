@@ -48,7 +48,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
 from time import monotonic  # by name, as `dumps`
@@ -122,27 +121,27 @@ def serve(
 _STRAYS_S = 30.0
 
 
-@dataclass
 class _Living:
     """An attempt that runs, or has ended and left processes. Times are monotonic seconds.
+
+    No dataclass: that module imports `inspect`, a tenth of what a fork server's start costs.
 
     Args:
         attempt: Its id.
         exit_file: The file that its end is written to.
         began: When it began.
         lease_end: Until when it may run, unless it is renewed; None for ever.
-        halted: Its processes that stand still because that time is over, see `descent.halt_family`.
-        facts: How it ended.
-        heard_by: When its end must be told, whatever is left.
     """
 
-    attempt: str
-    exit_file: str
-    began: float
-    lease_end: float | None
-    halted: dict[int, str] | None = None
-    facts: dict[str, Any] | None = None
-    heard_by: float = 0.0
+    halted: dict[int, str] | None = None  # its processes that stand still since that is over, see `descent.halt_family`
+    facts: dict[str, Any] | None = None  # how it ended
+    heard_by = 0.0  # when its end must be told, whatever is left
+
+    def __init__(self, *, attempt: str, exit_file: str, began: float, lease_end: float | None) -> None:
+        self.attempt = attempt
+        self.exit_file = exit_file
+        self.began = began
+        self.lease_end = lease_end
 
 
 class _ForkServer:
@@ -554,7 +553,10 @@ class _ForkServer:
             self._become(request, warm, parent, teaches)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.attempts[pid] = _Living(
-            request["id"], request["exit_file"], time.monotonic(), lease_end=request.get("lease_end")
+            attempt=request["id"],
+            exit_file=request["exit_file"],
+            began=time.monotonic(),
+            lease_end=request.get("lease_end"),
         )
         if teaches:
             self.teaching.add(pid)
