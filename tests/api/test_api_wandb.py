@@ -36,7 +36,7 @@ def called(folder, *command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["run", "import"])
+@pytest.mark.parametrize("way", ["run", pytest.param("import", marks=pytest.mark.heavy)])  # as docs/python_api.md does
 def test_an_unmodified_script(tmp_path, way):
     script = tmp_path / "train.py"
     script.write_text(("import sweepkit.wandb_compat\n" if way == "import" else "") + SCRIPT)
