@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -151,7 +152,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     command=st.lists(items, min_size=1, max_size=5),
     params=st.dictionaries(st.sampled_from(["A", "B_1", "C.D"]), values, max_size=3),

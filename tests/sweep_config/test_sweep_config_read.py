@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bad_sweeps import BAD_SWEEPS
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -431,7 +432,7 @@ def test_a_miss_without_anything_near_lists_all(tmp_path):
         find_sweep("zzz", cwd=tmp_path, config_dir=tmp_path / "nothing")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(data=st.data())
 def test_no_damage_to_a_file_breaks_the_reader(data):
     """Whatever lines are lost, doubled, moved or changed: a sweep or a list of problems with lines, nothing else."""
@@ -470,7 +471,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tree=trees, data=st.data())
 def test_nest_and_flatten_are_inverse(tree, data):
     space = from_config({"method": "random", "parameters": tree}).space

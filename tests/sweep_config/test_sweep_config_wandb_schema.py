@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from depth import examples
 from hypothesis import currently_in_test_context, given, settings
 from hypothesis import event as hypothesis_event
 from hypothesis import strategies as st
@@ -189,13 +190,13 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(leaf=leaf)
 def test_one_parameter(leaf):
     _compare({"method": "random", "parameters": {"x": leaf}})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(tree=trees, method=st.sampled_from(["random", "bayes", "grid", "random", "random"]))
 def test_parameter_trees(tree, method):
     spec = _compare({"method": method, "metric": {"name": "a"}, "parameters": tree})
@@ -327,13 +328,13 @@ def nearly_sound(draw):
     return config
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(config=st.one_of(*[nearly_sound()] * 4, tops))
 def test_whole_configurations(config):
     _compare(config)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(node=plausible())
 def test_accepted_parameters_have_wandbs_kind_and_fields(node):
     spec, _ = _ours({"method": "random", "parameters": {"x": node}})
