@@ -40,7 +40,8 @@ def called(folder, *command):
 def test_an_unmodified_script(tmp_path, way):
     script = tmp_path / "train.py"
     count = 2 if way == "import" else 1  # a run with W&B costs 1.5 s of CPU
-    script.write_text(("import sweepkit.wandb_compat\n" if way == "import" else "") + SCRIPT.replace("COUNT", str(count)))
+    text = SCRIPT.replace("COUNT", str(count))
+    script.write_text(("import sweepkit.wandb_compat\n" if way == "import" else "") + text)
     done = called(tmp_path, *(["train.py"] if way == "import" else [str(PROGRAMS / "tool.py"), "run", "train.py"]))
     assert done.returncode == 0, done.stderr
     sweep_id = done.stdout.split()[-1]
