@@ -38,7 +38,7 @@ def noise(seed, rule="best", epochs=(2, 5, 10, 20, 40)):
 
 
 def test_more_looks_are_told_and_not_called_an_effect():
-    quick = ForestEffort(trees=60, refit_trees=30, subsamples=12)
+    quick = ForestEffort(trees=40, refit_trees=20, subsamples=8)
     clear = 0
     for seed in range(3):
         table = noise(seed)

@@ -1,8 +1,9 @@
-"""examples/python_api.ipynb, executed by a kernel of its own; progress is one output that changes in place."""
+"""examples/python_api.ipynb; progress is one output that changes in place. Heavy: executed by a kernel of its own."""
 
 import json
 import os
 import sys
+import types
 
 import nbclient
 import nbformat
@@ -11,7 +12,50 @@ import pytest
 from sweepkit.paths import CODE_DIR, ROOT_DIR
 
 
+class Shown:
+    """Stands for IPython.display.display, and for the handle that it returns: what the one output has shown."""
+
+    def __init__(self):
+        self.asked, self.states = [], []
+
+    def __call__(self, data, **how):
+        self.asked.append(how)
+        self.states.append(data)
+        return self
+
+    def update(self, data, **how):
+        assert how == {"raw": True}
+        self.states.append(data)
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore")
+def test_the_cells_run_in_order_and_progress_is_one_output(tmp_path, monkeypatch):
+    import IPython
+
+    import sweepkit
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SWEEPKIT_OUTPUT_DIR", str(tmp_path / "out"))
+    monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=object()))
+    main = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    shown = []
+    notebook = nbformat.read(ROOT_DIR / "examples" / "python_api.ipynb", as_version=4)
+    for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):
+        shown.append(Shown())
+        monkeypatch.setattr(IPython.display, "display", shown[-1])
+        exec(compile(cell.source, f"cell {number}", "exec"), main.__dict__)
+    run, search = [one for one in shown if one.asked]
+    assert run.asked == search.asked == [{"raw": True, "display_id": True}]
+    assert "12/12 done" in run.states[-1]["text/plain"] and "12/12 done" not in run.states[0]["text/plain"]
+    assert run.states[-1]["text/html"].startswith("<pre")
+    assert set(sweepkit.list_sweeps()["name"]) == {"notebook", "notebook_objective"}
+    assert main.sweep.figure("curves").data
+
+
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_the_notebook_runs_and_shows_its_progress_in_place(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ def test_the_text_that_the_others_agree_with_is_chosen():
     assert consensus([close], "unicode") == close
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(["가 나 다", "가 나", "라", ""]), min_size=3, max_size=3), min_size=1, max_size=4)
 )

@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+from depth import examples
 from foreign_tables import EMPTY, FORMATS, TOOLS, WORDS, as_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,7 +83,7 @@ def test_models_are_compared_as_on_the_clean_table(tmp_path_factory, goal, seed,
     assert verdict(line(compare_models.main, *models, *asked)) == wanted
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(**WRITTEN)
 def test_prior_runs_are_those_of_the_clean_table(tmp_path_factory, seed, tool, number, mark, bom, crlf):
     rows, draw = trainings(seed), random.Random(seed)

@@ -217,10 +217,7 @@ print(sorted(sweep.runs()["value"].dropna()), list(sweep.runs()["state"]), sweep
 
 def test_a_plain_script_without_a_guard_runs_itself_once(tmp_path):
     (tmp_path / "mine.py").write_text(SCRIPT)
-    env = {**os.environ, "PYTHONPATH": str(CODE_DIR)}
-    ran = subprocess.run(
-        [sys.executable, "mine.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100
-    )
+    ran = warm.run([sys.executable, "mine.py"], cwd=tmp_path, env=ENV, timeout=100)
     lines = ran.stdout.splitlines()
     assert lines.count("script runs") == 1, ran.stderr
     assert lines[-1] == "[10.0, 20.0] ['finished', 'finished', 'failed'] {'x': 2}"

@@ -1,4 +1,5 @@
 import builtins
+import functools
 import importlib.metadata
 import os
 import re
@@ -13,6 +14,8 @@ from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.metrics import tokenizers
+from sweepkit.metrics.rouge import ROUGE_ENGINES
+from sweepkit.metrics.scorer import Scorer
 from sweepkit.metrics.tokenizers import TOKENIZERS, describe, refuse_hangul, tokenizer_named
 
 WORDS = words_of(__file__)
@@ -27,11 +30,10 @@ TEXT = st.text(max_size=40) | MIXED
 
 
 @pytest.fixture
-def fresh():
-    """No analyser is left from another test, and none is left to one."""
-    yield tokenizers._kiwi.cache_clear(), tokenizers._mecab.cache_clear()
-    tokenizers._kiwi.cache_clear()
-    tokenizers._mecab.cache_clear()
+def fresh(monkeypatch):
+    """No analyser is left from another test; those that are made, which takes seconds, are there again afterwards."""
+    for name in ("_kiwi", "_mecab"):
+        monkeypatch.setattr(tokenizers, name, functools.cache(getattr(tokenizers, name).__wrapped__))
 
 
 def test_the_names_are_the_documented_ones():
@@ -179,6 +181,30 @@ def test_a_missing_extra_says_what_to_install(name, module, fresh, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", unknown)
     with pytest.raises(DataError, match=rf"{name} needs the package {package}, .*pip install \"sweepkit\[{name}\]\""):
         describe(name)
+
+
+# -- scores by them: here, since an analyser takes seconds to load in each process ------------------------------------
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "whitespace", "character", "kiwi", "mecab"])
+def test_the_reference_itself_scores_one_with_every_tokenizer_that_sees_it(tokenizer):
+    texts = [
+        "#Person1#은 내일 3시에 서울역에 간다.",
+        "地下鉄 で 行く つもり です",
+        "Мы встретимся завтра",
+        "we meet at noon",
+    ]
+    found = Scorer(texts, tokenizer=tokenizer, sources=texts).score(texts)
+    assert found.rouge.rouge_combined_f1 == found.coverage == found.composite_score == 1.0
+    assert found.tokenizer == describe(tokenizer)
+
+
+@pytest.mark.parametrize("tokenizer", ["kiwi", "mecab"])
+def test_morphemes_reach_the_package_as_they_are(tokenizer):
+    scored = [
+        Scorer(["내일 비가 온다."], tokenizer=tokenizer, engine=e).score(["내일은 비가 왔다."]) for e in ROUGE_ENGINES
+    ]
+    assert scored[0].as_dict() == scored[1].as_dict() and 0 < scored[0].rouge.rouge1_f1 < 1
 
 
 # -- their versions ---------------------------------------------------------------------------------------------------

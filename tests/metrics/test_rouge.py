@@ -195,7 +195,7 @@ def test_mean_and_best_of_several_references(prediction, references, data):
     assert rouge_pairs([prediction], [moved], multi_reference="max") == [best]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(prediction=SAID, reference=SAID)
 def test_one_reference_is_the_same_bits_alone_or_in_a_list(prediction, reference):
     for how in ("mean", "max"):

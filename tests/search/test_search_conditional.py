@@ -4,6 +4,7 @@ import itertools
 import json
 
 import pytest
+from depth import examples
 from engine_contract import drive, key, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,7 +97,7 @@ def by_definition(space, path, flat):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(finite_spaces())
 def test_points_are_the_distinct_active_configurations_in_order(space):
     expected = brute_force(space)
@@ -106,7 +107,7 @@ def test_points_are_the_distinct_active_configurations_in_order(space):
     assert [points.index(params) for params in expected] == list(range(points.total))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(finite_spaces())
 def test_a_grid_is_brute_force(space):
     engine = GridEngine(space)
@@ -124,7 +125,7 @@ def spec_of(space, sampler=None, method=Method.BAYES):
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(finite_spaces(), st.sampled_from(["random", "tpe"]), st.integers(0, 3))
 def test_engines_use_a_finite_space_up_without_a_repeat(space, sampler, seed):
     expected = brute_force(space)
@@ -180,7 +181,7 @@ def infinite_spaces(draw):
     return Space(parameters=(*space.parameters, *added), conditions=tuple(conditions))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(infinite_spaces(), st.sampled_from(["random", "tpe"]), st.integers(0, 3), st.integers(1, 13))
 def test_in_any_space_only_active_parameters_the_same_from_a_seed_and_from_a_record(space, sampler, seed, cut):
     told = drive(make_engine(spec_of(space, sampler), seed=seed), 14, pending_every=6)

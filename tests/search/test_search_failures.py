@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from depth import examples
 from engine_contract import D, run_of, space_of
 from gp_rows import draws, gp_space
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ def test_how_near_failed_runs_are():
     st.lists(st.tuples(st.sampled_from([0.0, 0.3, 0.3 + 1e-9, 1.0]), st.booleans()), min_size=1, max_size=30),
     st.integers(0, 2),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_equal_rows_may_fail_and_not_fail(runs, choice):
     """As repeated seeds do, and runs that fail by chance: nothing is separable, and all numbers are finite."""
     space = gp_space(MIXED)

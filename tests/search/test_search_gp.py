@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from depth import examples
 from engine_contract import SAMPLES, D, key, run_of, space_of
 from gp_rows import draws, gp_space
 from hypothesis import given, settings
@@ -120,7 +121,7 @@ def test_the_logarithm_of_the_improvement_never_ends():
 
 
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=12))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_any_losses_are_standardised_and_keep_their_order(losses):
     found = gp_search._standardised(np.array(losses))
     assert np.all(np.isfinite(found)) and abs(found.mean()) < 1e-6 and np.all(np.abs(found) < 10)

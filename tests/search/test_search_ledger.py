@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ CHANGES = st.lists(
 @pytest.mark.parametrize("impute", list(Impute))
 @pytest.mark.parametrize("while_running", [None, *Impute])
 @given(changes=CHANGES)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_the_ledger_tells_what_all_runs_together_tell(goal, impute, while_running, changes):
     metric = Metric(name="m", goal=goal, impute=impute, impute_while_running=while_running)
     kept, runs = Ledger(metric), {}

@@ -4,6 +4,7 @@ import math
 import warnings
 
 import pytest
+from depth import examples
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def numeric(draw, kinds=NUMERIC):
     return {"distribution": str(kind), **fields}, D(kind=kind, **fields)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(numeric(), units)
 def test_quantiles_are_wandbs(pair, u):
     config, distribution = pair
@@ -77,7 +78,7 @@ def test_quantiles_are_wandbs(pair, u):
         assert math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(numeric(BOUNDED_STEPS), units)
 def test_quantised_values_are_wandbs_put_inside_the_bounds(pair, u):
     config, distribution = pair
@@ -91,7 +92,7 @@ def test_quantised_values_are_wandbs_put_inside_the_bounds(pair, u):
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(numeric(), units)
 def test_the_cdf_is_wandbs(pair, u):
     config, distribution = pair
@@ -102,7 +103,7 @@ def test_the_cdf_is_wandbs(pair, u):
     assert math.isclose(distribution.cdf(value), min(max(theirs, 0), 1), rel_tol=1e-7, abs_tol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=8), units)
 @example([1], 0.5)
 def test_choices_are_drawn_as_wandb_draws_them(weights, u):
@@ -209,7 +210,7 @@ def plain(config):
     return {name: entry["value"] for name, entry in config.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(grids(), st.randoms(use_true_random=False))
 def test_the_grid_is_wandbs_run_by_run(pair, rng):
     parameters, space = pair
@@ -238,7 +239,7 @@ STATES = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(
         st.tuples(

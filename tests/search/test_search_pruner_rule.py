@@ -4,6 +4,7 @@ import dataclasses
 
 import optuna
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ class Seeing(optuna.pruners.BasePruner):
         return False
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), STATES, st.integers(0, 2), st.booleans()), max_size=15))
 def test_it_is_shown_what_it_would_be_if_all_were_read_again(story):
     seeing, anew_seeing = Seeing(), Seeing()

@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from depth import examples
 from engine_contract import run_of, space_of, through_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -231,7 +232,7 @@ def engine_of(kind, seeds):
     return make_engine(spec, seed=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     kind=st.sampled_from(sorted(ENGINES)),
     seeds=SETTINGS,
@@ -281,7 +282,7 @@ def check_record(engine, record, seeds):
     assert engine.total() == 6 * len(seeds.seeds) >= len(record)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seeds=SETTINGS, workers=st.integers(1, 4), data=st.data(), dice=st.integers(0, 999).map(random.Random))
 def test_the_inner_engine_sees_one_view_of_each_configuration_and_its_mean(seeds, workers, data, dice):
     spy = Spy(GridEngine(SPACE))

@@ -79,7 +79,7 @@ def test_the_order_in_which_runs_end_changes_nothing(seed, spread):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_race_that_is_read_back_at_any_point_goes_on_alike(seed):
     score = drawn([0.42, 0.421, 0.419, 0.422, 0.418], 0.003, seed)
     whole = run(race(), score)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from statistics import median
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def expected(run, runs):
     return [(mine[:place], seen) for place in range(max(before + 1, first), len(mine) + 1)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.lists(st.integers(1, 6), min_size=5, max_size=5),
     st.lists(st.tuples(st.integers(0, 4), STATES, st.integers(1, 3), st.booleans()), max_size=25),

@@ -6,6 +6,7 @@ import random
 from itertools import groupby
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,7 +135,7 @@ class Telling:
 
 
 @pytest.mark.parametrize(("plainly", "wanted"), RULES, ids=lambda one: getattr(one, "type", ""))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     st.sampled_from(list(Goal)),
     st.lists(

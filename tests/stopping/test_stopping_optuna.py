@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
+from depth import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
@@ -128,14 +129,14 @@ def theirs_of(ours):
     return {names.get(key, key): value for key, value in ours.items()}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.sampled_from([0.0, 10.0, 25.0, 33.3, 50.0, 75.0, 100.0]), compared, goals, stories())
 def test_percentile_is_optunas(percentile, keys, goal, story):
     wanted = EarlyTerminate(type="percentile", percentile=percentile, **keys)
     agree(tell(lambda: optuna.pruners.PercentilePruner(percentile, **theirs_of(keys)), wanted, goal, story))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(compared, goals, stories())
 def test_percentile_50_is_optunas_median(keys, goal, story):
     wanted = EarlyTerminate(type="percentile", percentile=50, **keys)
@@ -145,7 +146,7 @@ def test_percentile_50_is_optunas_median(keys, goal, story):
 bounds = st.floats(-3, 3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(bounds, bounds, st.sampled_from(["lower", "upper", "both"]), st.integers(0, 3), st.integers(1, 4), stories())
 def test_threshold_is_optunas(a, b, which, warmup, interval, story):
     limits = {"lower": min(a, b), "upper": max(a, b)}
@@ -155,7 +156,7 @@ def test_threshold_is_optunas(a, b, which, warmup, interval, story):
     agree(tell(lambda: pruner, wanted, Goal.MINIMIZE, story))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.integers(1, 3), st.integers(2, 4), st.integers(0, 1), st.integers(0, 2), goals, stories(longest=14))
 def test_successive_halving_is_optunas(least, factor, rate, bootstrap, goal, story):
     keys = {
@@ -168,7 +169,7 @@ def test_successive_halving_is_optunas(least, factor, rate, bootstrap, goal, sto
     agree(tell(lambda: optuna.pruners.SuccessiveHalvingPruner(**keys), wanted, goal, story))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.integers(1, 3), st.integers(3, 30), st.integers(2, 4), st.integers(0, 1), goals, stories(longest=14))
 def test_optuna_hyperband_is_optunas(least, most, factor, bootstrap, goal, story):
     keys = {
@@ -181,7 +182,7 @@ def test_optuna_hyperband_is_optunas(least, most, factor, bootstrap, goal, story
     agree(tell(lambda: optuna.pruners.HyperbandPruner(**keys), wanted, goal, story))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.integers(1, 450), min_size=1, max_size=3))
 def test_the_first_rung_and_the_brackets_are_found_as_optuna_finds_them(lengths):
     """Only found: which earlier values then count differs, see docs/stopping.md."""
@@ -220,14 +221,14 @@ wrapped = st.sampled_from(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(wrapped, st.integers(0, 3), st.sampled_from([0.0, 0.5, 1.0]), goals, stories())
 def test_patient_is_optunas(inner, patience, delta, goal, story):
     wanted = EarlyTerminate(type="patient", rule=inner[0], patience=patience, min_delta=delta)
     agree(tell(lambda: optuna.pruners.PatientPruner(inner[1](), patience, delta), wanted, goal, story))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 # No threshold is a possible p-value of few instances: the last digit of scipy's would decide.
 @given(st.sampled_from([0.03, 0.1, 0.15, 0.3, 0.6, 1.0]), st.integers(0, 4), goals, stories(values=plain, longest=7))
 def test_wilcoxon_is_optunas(threshold, startup, goal, story):
@@ -286,7 +287,7 @@ def test_the_defaults_are_optunas_and_some_runs_are_ended_and_some_are_not(wante
     assert all(row[4].startswith(wanted.type) for row in verdicts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.one_of(plain, st.sampled_from([INF, -INF])), max_size=12), st.floats(0, 100))
 def test_quantiles_are_numpys(values, percent):
     with warnings.catch_warnings():
@@ -303,7 +304,7 @@ differences = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(differences)
 def test_p_values_are_scipys(values):
     count = len(values)

@@ -4,6 +4,7 @@ import math
 import warnings
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,7 @@ def theirs(settings_, strict, goal, runs):
     return stopped, infos
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.one_of(by_min, by_max), st.booleans(), st.sampled_from(list(Goal)), st.lists(rows, min_size=1, max_size=9))
 def test_bands_thresholds_and_stopped_runs_are_wandbs(settings_, strict, goal, runs):
     rule = EarlyTerminate(type="hyperband", strict=strict, **settings_)

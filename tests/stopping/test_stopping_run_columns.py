@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def changed(runs, change):
 @pytest.mark.parametrize("wanted", RULES, ids=lambda rule: rule.type)
 @pytest.mark.parametrize("goal", list(Goal))
 @given(changes=CHANGES)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_kept_columns_give_the_verdicts_of_fresh_ones(wanted, goal, changes):
     rule, kept, runs = rule_of(wanted, goal, "s"), RunViews(), {}
     for change in changes:

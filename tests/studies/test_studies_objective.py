@@ -143,11 +143,12 @@ raise SystemExit("not run")
 
 
 @pytest.mark.slow
-def test_the_command_resumes_after_a_kill(tmp_path):
+def test_the_command_and_that_it_resumes_after_a_kill(tmp_path):
     (tmp_path / "tune.py").write_text(FILE)
     env = {**os.environ, "PYTHONWARNINGS": "default", "SWEEPKIT_OUTPUT_DIR": str(tmp_path / "out")}
     tool = [sys.executable, str(PROGRAMS / "tool.py")]
     command = [*tool, "optimize", "tune.py:objective", "--n-trials", "6", "--seed", "1"]
+    command += ["--direction", "maximize"]
     killed_after("run   2", command, start=warm.WarmPopen, cwd=tmp_path, env={**env, "WAIT": "1"})
     before = sweepkit.open("tune_objective", output_dir=tmp_path / "out").runs()
     assert list(before["state"][:3]) == ["finished"] * 3
@@ -157,16 +158,8 @@ def test_the_command_resumes_after_a_kill(tmp_path):
     assert list(after["state"]) == ["finished"] * 6 and after["params.x"].nunique() == 6
     known = before["params.x"].dropna()
     assert list(after["params.x"][: len(known)]) == list(known)
-
-
-@pytest.mark.slow
-def test_the_command(tmp_path):
-    (tmp_path / "tune.py").write_text(FILE)
-    options = ["--n-trials", "4", "--direction", "maximize", "--sampler", "random", "--output-dir", "out"]
-    done = in_this_process(app.main, ["optimize", "tune.py:objective", *options], tmp_path)
-    assert done.returncode == 0, done.stderr
     study = load_study(f"sqlite:///{tmp_path / 'out' / 'optuna.db'}", "tune_objective")
-    assert len(study.trials) == 4 and study.best_value == max(trial.params["x"] for trial in study.trials)
+    assert len(study.trials) == 6 and study.best_value == max(trial.params["x"] for trial in study.trials)
     assert (tmp_path / "out" / "tune_objective" / "best_params.json").is_file()
 
 

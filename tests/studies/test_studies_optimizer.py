@@ -1,5 +1,6 @@
 """The guide's seven tests of OptunaOptimizer, training for real; its trials in this process and in transformers."""
 
+import contextlib
 import csv
 import gc
 import json
@@ -8,9 +9,11 @@ import weakref
 
 import optuna
 import pytest
+import yaml
 from small_study import SMALL, SPACE, rows
 from snapshots import words_of
 
+from sweepkit.cli.trainer import main
 from sweepkit.errors import DataError, SpecError
 from sweepkit.studies import optimizer as optimizer_module
 from sweepkit.studies.optimizer import NoResultError, OptunaOptimizer, create_optuna_optimizer
@@ -50,10 +53,59 @@ def small(folder, **settings):
     return OptunaOptimizer(SMALL, rows(0, 8), rows(8, 12), **given)
 
 
+# A training of a moment in the place of trainer.py, with a report an epoch; the one that is to be pruned goes on
+# until it is.
+TRIAL = """
+import json, os, sys, time
+
+given = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+with open(os.environ["SWEEPKIT_RUN_DIR"] + "/argv.json", "w") as file:
+    json.dump(sys.argv[1:], file)
+step, rate = 0, float(given["learning_rate"])
+while step < (2000 if rate == 0.001 else int(given.get("num_epochs", 1))):
+    with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as reports:
+        print(json.dumps({"eval/rougeL_f1": rate, "_step": step}), file=reports)
+    step += 1
+    time.sleep(0.01)
+"""
+
+
+def light(study, program):
+    sweep = study_sweep(study)
+    return {**sweep, "program": str(program), "sweepkit": {**sweep["sweepkit"], "preload": []}}
+
+
+@contextlib.contextmanager
+def light_trials(folder):
+    """Let trials run TRIAL, written into that folder, by agents as ever; the studies that are run are listed."""
+    (folder / "trial.py").write_text(TRIAL)
+    studies = []
+
+    def lightened(study):
+        studies.append(study)
+        return light(study, folder / "trial.py")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(optimizer_module, "study_sweep", lightened)
+        yield studies
+
+
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory):
-    """An optimizer that has run three trials by agents, and the study it returned."""
-    optimizer = small(tmp_path_factory.mktemp("optimized"), pruner="none")
+    """An optimizer that has run three light trials by agents, and the study it returned."""
+    folder = tmp_path_factory.mktemp("optimized")
+    optimizer = small(folder, pruner="none")
+    with warnings.catch_warnings(), light_trials(folder) as studies:
+        warnings.simplefilter("ignore")
+        study = optimizer.optimize()
+    optimizer.base_config = studies[-1].base_config
+    return optimizer, study
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """An optimizer whose three trials have trained for real, by agents (9 s of CPU)."""
+    optimizer = small(tmp_path_factory.mktemp("trained"), pruner="none")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return optimizer, optimizer.optimize()
@@ -126,9 +178,7 @@ def test_objective_trains_reports_and_is_pruned(tmp_path):
     assert read_training_config(config).lora.r == 4
 
 
-@pytest.mark.slow
-def test_optimize(optimized):
-    optimizer, study = optimized
+def _optimized(optimizer, study):
     assert isinstance(study, optuna.Study) and study.study_name == "small"
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
     assert all(set(SPACE) <= set(trial.params) for trial in study.trials)
@@ -136,6 +186,17 @@ def test_optimize(optimized):
         assert len(trial.intermediate_values) == trial.params["num_epochs"]  # a report an epoch
     again = small(optimizer.output_dir, pruner="none")
     assert [trial.values for trial in again.optimize().trials] == [trial.values for trial in study.trials]
+
+
+@pytest.mark.slow
+def test_optimize(optimized):
+    with light_trials(optimized[0].output_dir):
+        _optimized(*optimized)
+
+
+@pytest.mark.heavy
+def test_optimize_by_real_trainings(trained):
+    _optimized(*trained)
 
 
 @pytest.mark.slow
@@ -161,7 +222,7 @@ def test_save_results(optimized, tmp_path):
     assert [float(row["value"]) for row in table] == [trial.value for trial in study.trials]
     assert {row["state"] for row in table} == {"COMPLETE"}
     assert float(table[0]["params_learning_rate"]) == study.trials[0].params["learning_rate"]
-    assert files[-1].name.startswith("train_optimized_")
+    assert files
 
 
 @pytest.mark.slow
@@ -178,15 +239,39 @@ def test_plots(optimized, tmp_path):
 # -- beyond them ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_the_optimized_configuration_trains_to_the_best_value(optimized, tmp_path, capsys):
-    from sweepkit.cli.trainer import main
+def _best_by_the_trainer(optimizer, folder):
+    """Return the best value of the trainer's command line with the configuration that the optimizer saves."""
+    config = optimizer.save_results(folder)[-1]
+    assert config.name.startswith("train_optimized_")
+    assert main(["--config", str(config), "--output-dir", str(folder / "run")]) == 0
+    result = json.loads((folder / "run" / "results" / "training_results.json").read_text())
+    return result["best_metrics"]["rougeL_f1"]
 
-    optimizer, study = optimized
-    config = optimizer.save_results(tmp_path)[-1]
-    assert main(["--config", str(config), "--output-dir", str(tmp_path / "run")]) == 0
+
+@pytest.mark.slow
+def test_what_a_trial_of_agents_is_called_with_trains_as_its_objective_does(optimized, tmp_path, monkeypatch):
+    optimizer, _ = optimized
+    argv = json.loads(next(optimizer.output_dir.rglob("argv.json")).read_text())
+    monkeypatch.setenv("SWEEPKIT_RUN_DIR", str(tmp_path / "run"))
+    assert main(["--config", optimizer.base_config, *argv]) == 0
+    monkeypatch.delenv("SWEEPKIT_RUN_DIR")
     result = json.loads((tmp_path / "run" / "results" / "training_results.json").read_text())
-    assert result["best_metrics"]["rougeL_f1"] == pytest.approx(study.best_value, abs=1e-9)
+    given = dict(word.lstrip("-").split("=", 1) for word in argv)
+    params = {name: yaml.safe_load(given[name]) for name in SPACE}
+    own = optuna.create_study(direction="maximize")
+    own.enqueue_trial(params)
+    own.optimize(small(tmp_path / "own").objective, n_trials=1)
+    assert own.best_params == pytest.approx(params)
+    assert result["best_metrics"]["rougeL_f1"] == pytest.approx(own.best_value, abs=1e-9)
+    saving = small(tmp_path / "own")
+    saving.study = own
+    assert _best_by_the_trainer(saving, tmp_path / "saved") == pytest.approx(own.best_value, abs=1e-9)
+
+
+@pytest.mark.heavy
+def test_the_optimized_configuration_trains_to_the_best_value(trained, tmp_path, capsys):
+    optimizer, study = trained
+    assert _best_by_the_trainer(optimizer, tmp_path) == pytest.approx(study.best_value, abs=1e-9)
     assert "reproduce" in capsys.readouterr().out
 
 
@@ -344,35 +429,15 @@ class Second(optuna.pruners.BasePruner):
         return trial.number == 1
 
 
-# A training of a moment in the place of trainer.py; the one that is to be pruned goes on until it is.
-TRIAL = """
-import json, os, sys, time
-
-given = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
-step, rate = 0, float(given["learning_rate"])
-while step < (2000 if rate == 0.001 else 1):
-    with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as reports:
-        print(json.dumps({"eval/rougeL_f1": rate, "_step": step}), file=reports)
-    step += 1
-    time.sleep(0.01)
-"""
-
-
-def light(study, program):
-    sweep = study_sweep(study)
-    return {**sweep, "program": str(program), "sweepkit": {**sweep["sweepkit"], "preload": []}}
-
-
 @pytest.mark.slow
-def test_a_subclass_with_its_own_space_sampler_and_pruner(tmp_path, monkeypatch):
-    (tmp_path / "trial.py").write_text(TRIAL)
-    monkeypatch.setattr(optimizer_module, "study_sweep", lambda study: light(study, tmp_path / "trial.py"))
+def test_a_subclass_with_its_own_space_sampler_and_pruner(tmp_path):
     settings = {"n_trials": 4, "output_dir": tmp_path, "study_name": "own"}
     data = (rows(0, 8), rows(8, 12))
     optimizer = Conditional(SMALL, *data, **settings, sampler=optuna.samplers.RandomSampler(seed=3), pruner=Second())
     optimizer.enqueue_trial({"num_epochs": 2, "lora_r": 4})
     optimizer.enqueue_trial({"num_epochs": 2, "learning_rate": 0.001})
-    study = optimizer.optimize()
+    with light_trials(tmp_path):
+        study = optimizer.optimize()
     trials = study.trials
     assert len(trials) == 4 and (trials[0].params["num_epochs"], trials[0].params["lora_r"]) == (2, 4)
     assert trials[1].params["learning_rate"] == 0.001 and trials[1].state.name == "PRUNED"

@@ -11,7 +11,6 @@ from phased import PROGRAM, phased
 from snapshots import words_of
 
 from sweepkit.errors import ConflictError
-from sweepkit.paths import CODE_DIR
 from sweepkit.runner.options import RunOptions
 from sweepkit.store.open import open_store
 from sweepkit.studies.phases import phases_ahead
@@ -112,7 +111,7 @@ def test_two_processes_with_a_gpu_each_work_on_the_phases_of_one_study(study, tm
         warm.WarmPopen(
             command,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(CODE_DIR), "CUDA_VISIBLE_DEVICES": gpu, "DURATION": "0.1"},
+            env={**os.environ, "PYTHONWARNINGS": "default", "CUDA_VISIBLE_DEVICES": gpu, "DURATION": "0.1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -190,10 +189,10 @@ def test_the_studys_time_is_that_of_all_phases(study, tmp_path):
 def test_kill_9_at_any_moment_loses_and_repeats_nothing(study, tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.format(phases=FOCUS), encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": f"{CODE_DIR}:{os.path.dirname(__file__)}/../support", "DURATION": "0.15"}
-    command = [sys.executable, "-m", "phased", str(path), str(tmp_path / "out")]
+    env = {**os.environ, "PYTHONWARNINGS": "default", "DURATION": "0.15"}
+    command = [sys.executable, PHASED, str(path), str(tmp_path / "out")]
     for wanted in (2, 6, 10):  # in the middle of each phase
-        with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        with warm.WarmPopen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
             ended = 0
             for line in process.stdout:
                 ended += line.startswith("run ")
@@ -202,7 +201,7 @@ def test_kill_9_at_any_moment_loses_and_repeats_nothing(study, tmp_path):
                     process.send_signal(signal.SIGKILL)
                     break
             process.wait()
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    done = warm.run(command, env=env, cwd=tmp_path, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     for name, count in (("s-explore", 5), ("s-focus", 3), ("s-confirm-1", 2), ("s-confirm-2", 2)):
         _, runs = recorded(tmp_path, name)

@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
@@ -265,7 +266,7 @@ def test_yaml_is_1_2_and_an_empty_file_is_all_defaults(tmp_path):
     assert read_training_config(write(tmp_path, "training:\n")) == TrainingConfig()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     rate=st.floats(min_value=1e-300, max_value=1e300),
     name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),

@@ -1,4 +1,4 @@
-"""trainer.py as its users run it: in processes of its own, with real torch, transformers and data."""
+"""trainer.py as its users run it, with real torch, transformers and data; heavy ones in processes of its own."""
 
 import json
 import math
@@ -68,13 +68,14 @@ def reported(file):
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
-    environ = {
-        "SWEEPKIT_REPORT_FILE": str(folder / "reports.jsonl"),
-        "SWEEPKIT_RUN_DIR": str(folder / "run"),
-        "SEED": "3",
-    }
     argv = ["--config", "quick_test", "--learning_rate=0.005", "--num_beams=1", "--length_penalty=2.0"]
-    done = fresh(*argv, "--lr_scheduler_type=constant", "--warmup_ratio=0.2", **environ)
+    argv += ["--lr_scheduler_type=constant", "--warmup_ratio=0.2"]
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patched.setenv("SWEEPKIT_REPORT_FILE", str(folder / "reports.jsonl"))
+        patched.setenv("SWEEPKIT_RUN_DIR", str(folder / "run"))
+        patched.setenv("SEED", "3")
+        done = in_this_process(main, argv, CODE_DIR)  # a process of its own imports for 5 s; the heavy test has one
     return SimpleNamespace(done=done, folder=folder, run=folder / "run", argv=argv)
 
 
@@ -125,9 +126,11 @@ def test_every_evaluation_is_reported_and_so_is_what_was_used(quick):
 
 @pytest.mark.heavy
 def test_forked_runs_equal_fresh_ones_bit_for_bit_and_seeds_differ(quick, tmp_path):
-    rest = ["--lr_scheduler_type=constant", "--warmup_ratio=0.2"]
+    alone = fresh(*quick.argv, SWEEPKIT_RUN_DIR=str(tmp_path / "fresh"), SEED="3")
+    assert (alone.returncode, alone.stderr) == (0, quick.done.stderr)
+    assert result(tmp_path / "fresh")["history"] == result(quick.run)["history"]
     lines = [
-        ([*quick.argv, *rest], {"SWEEPKIT_RUN_DIR": str(tmp_path / name), "SEED": seed})
+        (quick.argv, {"SWEEPKIT_RUN_DIR": str(tmp_path / name), "SEED": seed})
         for name, seed in (("same", "3"), ("again", "3"), ("other", "4"))
     ]
     done = forked(*lines)

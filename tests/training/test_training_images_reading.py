@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -131,7 +132,7 @@ def test_idx_files_are_read_with_their_test_part(tmp_path, packed):
     assert (images.classes, images.test_rows) == (("1", "3"), 2)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.data())
 def test_an_idx_file_of_any_shape_is_read_back(tmp_path_factory, draw):
     shape = draw.draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
