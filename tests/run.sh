@@ -22,8 +22,8 @@ if [ "$(cat .venv/installed-for-tests 2>/dev/null || :)" != "$wanted $PWD" ]; th
 fi
 ruff check .
 ruff format --check .
-# Three workers for two cores, since many tests wait for processes; forked off one that has the libraries. Types are checked beside them; what is wrong with
-# them is told at the end.
+# Three workers for two cores, since many tests wait for processes; forked off one that has the libraries. Types are
+# checked beside them; what is wrong with them is told at the end.
 types=$(mktemp)
 nice mypy >"$types" 2>&1 &
 mypy=$!

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from depth import half
 
 from sweepkit.stats.comparison import ComparisonSettings, Conclusion, compare
 from sweepkit.stats.groups import ModelScores
@@ -29,7 +30,7 @@ def any_firm(sizes, sds, times, seed=1):
     [((10, 2), (1, 1)), ((10, 2, 2), (1, 1, 1)), ((10, 2, 2), (1, 3, 3)), ((2, 2), (1, 5)), ((3,) * 5, (6, *[1] * 4))],
 )
 def test_nothing_is_firmly_better_where_nothing_differs(sizes, sds):
-    times = 200 if len(sizes) < 4 else 100
+    times = 200 if len(sizes) < 4 else half(200)
     assert any_firm(sizes, sds, times) <= 0.09  # 5 % of 200 and twice the Monte-Carlo error; .10 to .16 before
 
 
@@ -41,7 +42,7 @@ def test_equal_is_said_of_no_pair_too_often_though_there_are_many():
             pair.kind in (Conclusion.EQUAL, Conclusion.NEGLIGIBLE) and int(pair.first[1]) % 2 != int(pair.second[1]) % 2
             for pair in compared(rng, (10,) * 6, (0.5,) * 6, margin=1.0, means=means).pairs
         )
-        for _ in range(45)
+        for _ in range(half(90))
     ]
     assert np.mean(wrong) <= 0.11  # .25 to .41 per comparison without the correction
 
@@ -49,7 +50,7 @@ def test_equal_is_said_of_no_pair_too_often_though_there_are_many():
 def test_the_intervals_hold_the_truth_all_together():
     rng = np.random.default_rng(3)
     held = []
-    for _ in range(50):
+    for _ in range(half(100)):
         found = compared(rng, (5,) * 6, (1.0,) * 6)
         held.append(all(lo <= 0 <= hi for lo, hi in (p.estimate.interval(p.level) for p in found.pairs)))
     assert np.mean(held) >= 0.89

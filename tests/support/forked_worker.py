@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import sys
+import time
 import types
 import warnings
 
@@ -56,7 +57,14 @@ def _main() -> None:
 
 def _wait_for_a_worker(asks: socket.socket, address: str) -> None:
     """Have one forked with the files of this process; return when it has ended."""
-    asks.connect(address)
+    for last in (*[False] * 500, True):
+        try:
+            asks.connect(address)
+            break
+        except ConnectionRefusedError:  # it is bound, and listens in a moment
+            if last:
+                raise
+            time.sleep(0.01)
     socket.send_fds(asks, [b"files"], range(_STANDARD))
     _let_go()
     asks.recv(1)

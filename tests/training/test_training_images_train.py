@@ -76,7 +76,7 @@ def go(folder, config=None, **params):
 @pytest.mark.parametrize(
     ("config", "images", "least"),
     [
-        (apply(ImageConfig(), {"model_name": "convnext"}), 350, 0.75),
+        (apply(ImageConfig(), {"model_name": "convnext"}), 350, 0.8),
         (apply(ImageConfig(), {"model_name": "swin", "epochs": 4}), 250, 0.65),
         (apply(ImageConfig(), {"model_name": "vit", "epochs": 4}), 600, 0.65),
         (apply(PerceiverConfig(), {"epochs": 5, "learning_rate": 4e-3, "depth": 1}), 600, 0.4),
