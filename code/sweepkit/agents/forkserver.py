@@ -32,6 +32,7 @@ Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"even
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the standard library has no stub of it
 import ast
 import contextlib
 import ctypes
@@ -82,7 +83,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
-_OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
+_OUR_SIGNALS = frozenset({_signal.SIGTERM, _signal.SIGIO, _signal.SIGCHLD})
 _TEACHES_S = 0.5  # a run that teaches says what it has loaded no more often than so
 _TEACHERS = 2  # first runs may end before they import anything; after so many a program is taken as it is
 # What the interpreter, the loader and the C library read once, when a process begins.
@@ -171,6 +172,7 @@ class _ForkServer:
         self.programs_own: set[str] = set()  # what programs import by themselves
         self.loaded: list[tuple[int, list[str]]] = []  # what attempts loaded beyond us, by their pids
         self.asked = frozenset(asked)
+        self.began = self._read_at_start(self.shelf.environ)
         self.untaught: set[tuple[str | None, str | None]] = set()  # programs whose first run is to teach
         self.teaching: set[int] = set()  # pids of such runs
         self.taught = 0  # how many of them have ended
@@ -499,12 +501,14 @@ class _ForkServer:
 
         A fork would notice at an import, and begin again, when it may have done something that it then does twice.
         """
+        names = sorted(name for name in self.programs_own if name in self.shelf.modules)
+        if not names:
+            return []
         as_set = {name: value for name, value in self.shelf.environ.items() if name in self.asked}
         others = {name: value for name, value in request["env"].items() if name not in self.asked}
         now = Circumstances(
             {**others, **as_set}, os.path.realpath(request["cwd"]), self.shelf.path, {}, self.watch.main
         )
-        names = sorted(name for name in self.programs_own if name in self.shelf.modules)
         return [wrong for name in names for wrong in self.shelf.failures(name, now)]
 
     def _leave_to_runs(self, wrong: list[Mismatch]) -> None:
@@ -548,11 +552,11 @@ class _ForkServer:
         sys.stderr.flush()
         parent = os.getpid()
         # Our handlers must not run in the fork: a SIGTERM that is early belongs to the attempt.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _OUR_SIGNALS)
         pid = os.fork()
         if pid == 0:
             self._become(request, warm, parent, teaches)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.attempts[pid] = _Living(
             request["id"], request["exit_file"], time.monotonic(), lease_end=request.get("lease_end")
         )
@@ -572,12 +576,10 @@ class _ForkServer:
 
     def _began_alike(self, env: dict[str, str]) -> bool:
         """Return whether an interpreter and its libraries would begin in this environment as this process began."""
-        began = self.shelf.environ
-        return all(
-            env.get(name) == began.get(name)
-            for name in {*env, *began}
-            if name.startswith(READ_AT_START) and name not in self.asked
-        )
+        return self._read_at_start(env) == self.began
+
+    def _read_at_start(self, env: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in env.items() if name.startswith(READ_AT_START) and name not in self.asked}
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int, teaches: bool) -> NoReturn:
         """Turn this fork into the attempt. Never returns.
@@ -679,10 +681,11 @@ class _ForkServer:
 
     def _forget_the_server(self) -> None:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGIO):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
+        # By C's module: Python's makes members of enumerations, for which a fork copies a hundred pages of memory.
+        for number in (_signal.SIGTERM, _signal.SIGCHLD, _signal.SIGIO):
+            _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.control.close()
         self.wake_read.close()
         self.wake_write.close()
