@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import importlib.machinery
 import os
-import random
 import signal
 import sys
 import threading
@@ -253,12 +252,11 @@ def _code_of(script: str, main: types.ModuleType, compiled: Compiled) -> types.C
 
 def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     """Give this process what no two processes share: states of generators, keys, the place of temporary files."""
-    modules = shelf.modules  # nothing was handed over yet
+    modules = shelf.modules  # nothing was handed over yet; `random` seeds itself anew in a fork
     if (tempfile := modules.get("tempfile")) is not None:
         tempfile.tempdir = None  # type: ignore[attr-defined]
     with contextlib.suppress(AttributeError):
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-    random.seed()
     if (process := modules.get("multiprocessing.process")) is not None:
         process.current_process().authkey = os.urandom(32)
     if generators or "numpy.random" in modules or "torch" in modules:  # who looks at all modules copies their pages
