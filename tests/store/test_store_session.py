@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from sweepkit.store.open import open_store
+from sweepkit.store.watch import open_watch
 
 
 @pytest.fixture
@@ -65,3 +66,15 @@ def test_a_few_connections_stay_out_of_the_pool_and_all_are_closed_at_the_end(op
     assert len(session._idle) == 4
     store.close()
     assert not session._idle and session._engine.pool.checkedout() == 0
+
+
+def test_who_only_reads_sees_what_is_written_after_the_first_look(tmp_path):
+    path = tmp_path / "record.db"
+    with open_store(path) as store:
+        sweep, _ = store.create_sweep("s", text="", seed=0, metric=None, goal=None)
+    with open_watch(path) as watch:  # nobody has the file open: it is read as one that never changes
+        assert watch.runs(sweep.sweep_id) == [] and not watch.counts(sweep.sweep_id)
+        with open_store(path) as store:
+            store.add_run(sweep.sweep_id, 0, {})
+        assert [run.number for run in watch.runs(sweep.sweep_id)] == [0]
+        assert sum(watch.counts(sweep.sweep_id).values()) == 1

@@ -158,7 +158,7 @@ class StoreSession:
         except BaseException:
             pooled.close()
             raise
-        if len(self._idle) < _MOST_IDLE:
+        if self._guard is not None and len(self._idle) < _MOST_IDLE:  # who only reads may have to open the file anew
             self._idle.append(pooled)
         else:
             pooled.close()
