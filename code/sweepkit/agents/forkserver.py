@@ -207,8 +207,7 @@ class _ForkServer:
 
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
-        gc.collect()
-        gc.freeze()  # what a fork collects at its end is its own
+        _freeze()
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
         for end in (self.control, self.wake_read, self.heard_read):
             poll.register(end, select.POLLIN)
@@ -395,9 +394,7 @@ class _ForkServer:
         self.shelf.prepare(self.programs_own)
         if self.shelf.broken and not self.watch.refused:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
-        if imported:
-            gc.collect()
-            gc.freeze()
+        _freeze()
         return imported
 
     def _settle(self) -> None:
@@ -545,9 +542,10 @@ class _ForkServer:
         if warm and not teaches and (wrong := self._fails_from_the_start(request)):
             self._leave_to_runs(wrong)
             return
-        if warm and warm["script"]:
-            self.compiled.keep(os.path.join(request["cwd"], warm["script"]))
+        if warm and warm["script"] and self.compiled.keep(os.path.join(request["cwd"], warm["script"])):
+            _freeze()
         self.shelf.put()
+        self.shelf.worked_out.clear()  # by this process, for itself
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -637,6 +635,8 @@ class _ForkServer:
 
     def _say_what_was_loaded(self) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, as it asked for them; once."""
+        if not self.shelf.wanted and not self.shelf.worked_out:
+            return
         names = [name for name in dict.fromkeys(self.shelf.wanted) if self._is_for_all(name, sys.modules.get(name))]
         said = set(names)
         self.shelf.wanted[:] = [name for name in self.shelf.wanted if name not in said]
@@ -700,7 +700,7 @@ class _ForkServer:
             if living is not None:
                 # Before the zombie is reaped, so that its number cannot yet belong to somebody else.
                 kill_group(pid)
-            _, status, usage = os.wait4(pid, 0)
+            status, usage = reaped(pid)
             if living is None:
                 continue  # an orphan of an attempt, handed to us as the subreaper
             self.offspring.ended(pid)
@@ -727,11 +727,17 @@ class _ForkServer:
                 kill_group(pid)
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
             while (ended := _next_ended()) is not None:
-                pid, status, usage = os.wait4(ended.si_pid, 0)
-                living = self.attempts.pop(pid, None)
+                status, usage = reaped(ended.si_pid)
+                living = self.attempts.pop(ended.si_pid, None)
                 if living is not None and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
                     _write_exit(living, status, usage)
         os._exit(0)
+
+
+def _freeze() -> None:
+    """Let what is there be no fork's to look through: each collects garbage at its end."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_over(lease_end: float | None) -> bool:
@@ -744,6 +750,21 @@ def _next_ended() -> Any:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
+
+
+def reaped(pid: int) -> tuple[int, resource.struct_rusage]:
+    """Reap a child that has ended; return its wait status and what it used.
+
+    C looks for `resource` in `sys.modules`, from where the shelf has it: it would be imported for every attempt.
+    """
+    aside = "resource" not in sys.modules
+    sys.modules.setdefault("resource", resource)
+    try:
+        _, status, usage = os.wait4(pid, 0)
+    finally:
+        if aside:
+            del sys.modules["resource"]
+    return status, usage
 
 
 def _write_exit(living: _Living, status: int, usage: resource.struct_rusage) -> dict[str, Any]:

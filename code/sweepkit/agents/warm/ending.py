@@ -39,6 +39,7 @@ _ANY_CALL: types.CodeType = (
     .co_consts[0]
     .replace(co_firstlineno=_NOBODY[1])
 )
+_fflush = ctypes.CDLL(None).fflush
 # What all files are, in C: to ask whether a class is one of `io.IOBase` goes through Python, for each object there is.
 _FILE: type = io.IOBase.__base__  # type: ignore[assignment]
 
@@ -76,7 +77,7 @@ def leave(
     _take_apart(shared)
     _close_files()
     flushed = flushed and _flush_streams()
-    ctypes.CDLL(None).fflush(None)
+    _fflush(None)
     status = status if flushed or status else 120
     with contextlib.suppress(BaseException):
         ended(-by_signal if by_signal else status)

@@ -207,11 +207,15 @@ class Compiled:
         self._codes: dict[tuple[str, bytes], types.CodeType] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
 
-    def keep(self, file: str) -> None:
-        """Compile a script as it is now, unless the compiler has anything to say: that is said in each run."""
+    def keep(self, file: str) -> bool:
+        """Compile a script as it is now, unless the compiler has anything to say: that is said in each run.
+
+        Returns:
+            Whether it is another one than the last time.
+        """
         now = stamp(file)
         if self._stamps.get(file) == now:
-            return
+            return False
         self._stamps[file] = now
         try:
             with open(file, "rb") as opened:
@@ -219,7 +223,8 @@ class Compiled:
             with _warnings_as_errors():
                 self._codes[file, source] = compile(source, file, "exec", dont_inherit=True)
         except (OSError, SyntaxError, ValueError, Warning, RecursionError, MemoryError):
-            return
+            pass
+        return True
 
     def code(self, file: str, source: bytes) -> types.CodeType:
         """Return the code of a script that holds this."""
