@@ -32,6 +32,7 @@ Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"even
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the standard library has no stub of it
 import ast
 import contextlib
 import ctypes
@@ -81,7 +82,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
-_OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
+_OUR_SIGNALS = frozenset({_signal.SIGTERM, _signal.SIGIO, _signal.SIGCHLD})
 _TEACHES_S = 0.5  # a run that teaches says what it has loaded no more often than so
 _TEACHERS = 2  # first runs may end before they import anything; after so many a program is taken as it is
 # What the interpreter, the loader and the C library read once, when a process begins.
@@ -170,6 +171,7 @@ class _ForkServer:
         self.programs_own: set[str] = set()  # what programs import by themselves
         self.loaded: list[tuple[int, list[str]]] = []  # what attempts loaded beyond us, by their pids
         self.asked = frozenset(asked)
+        self.began = self._read_at_start(self.shelf.environ)
         self.untaught: set[tuple[str | None, str | None]] = set()  # programs whose first run is to teach
         self.teaching: set[int] = set()  # pids of such runs
         self.taught = 0  # how many of them have ended
@@ -204,8 +206,7 @@ class _ForkServer:
 
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
-        gc.collect()
-        gc.freeze()  # what a fork collects at its end is its own
+        _freeze()
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
         for end in (self.control, self.wake_read, self.heard_read):
             poll.register(end, select.POLLIN)
@@ -392,9 +393,7 @@ class _ForkServer:
         self.shelf.prepare(self.programs_own)
         if self.shelf.broken and not self.watch.refused:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
-        if imported:
-            gc.collect()
-            gc.freeze()
+        _freeze()
         return imported
 
     def _settle(self) -> None:
@@ -498,12 +497,14 @@ class _ForkServer:
 
         A fork would notice at an import, and begin again, when it may have done something that it then does twice.
         """
+        names = sorted(name for name in self.programs_own if name in self.shelf.modules)
+        if not names:
+            return []
         as_set = {name: value for name, value in self.shelf.environ.items() if name in self.asked}
         others = {name: value for name, value in request["env"].items() if name not in self.asked}
         now = Circumstances(
             {**others, **as_set}, os.path.realpath(request["cwd"]), self.shelf.path, {}, self.watch.main
         )
-        names = sorted(name for name in self.programs_own if name in self.shelf.modules)
         return [wrong for name in names for wrong in self.shelf.failures(name, now)]
 
     def _leave_to_runs(self, wrong: list[Mismatch]) -> None:
@@ -540,18 +541,19 @@ class _ForkServer:
         if warm and not teaches and (wrong := self._fails_from_the_start(request)):
             self._leave_to_runs(wrong)
             return
-        if warm and warm["script"]:
-            self.compiled.keep(os.path.join(request["cwd"], warm["script"]))
+        if warm and warm["script"] and self.compiled.keep(os.path.join(request["cwd"], warm["script"])):
+            _freeze()
         self.shelf.put()
+        self.shelf.worked_out.clear()  # by this process, for itself
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
         # Our handlers must not run in the fork: a SIGTERM that is early belongs to the attempt.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _OUR_SIGNALS)
         pid = os.fork()
         if pid == 0:
             self._become(request, warm, parent, teaches)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.attempts[pid] = _Living(
             attempt=request["id"],
             exit_file=request["exit_file"],
@@ -574,12 +576,10 @@ class _ForkServer:
 
     def _began_alike(self, env: dict[str, str]) -> bool:
         """Return whether an interpreter and its libraries would begin in this environment as this process began."""
-        began = self.shelf.environ
-        return all(
-            env.get(name) == began.get(name)
-            for name in {*env, *began}
-            if name.startswith(READ_AT_START) and name not in self.asked
-        )
+        return self._read_at_start(env) == self.began
+
+    def _read_at_start(self, env: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in env.items() if name.startswith(READ_AT_START) and name not in self.asked}
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int, teaches: bool) -> NoReturn:
         """Turn this fork into the attempt. Never returns.
@@ -637,6 +637,8 @@ class _ForkServer:
 
     def _say_what_was_loaded(self) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, as it asked for them; once."""
+        if not self.shelf.wanted and not self.shelf.worked_out:
+            return
         names = [name for name in dict.fromkeys(self.shelf.wanted) if self._is_for_all(name, sys.modules.get(name))]
         said = set(names)
         self.shelf.wanted[:] = [name for name in self.shelf.wanted if name not in said]
@@ -681,10 +683,11 @@ class _ForkServer:
 
     def _forget_the_server(self) -> None:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGIO):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
+        # By C's module: Python's makes members of enumerations, for which a fork copies a hundred pages of memory.
+        for number in (_signal.SIGTERM, _signal.SIGCHLD, _signal.SIGIO):
+            _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.control.close()
         self.wake_read.close()
         self.wake_write.close()
@@ -699,7 +702,7 @@ class _ForkServer:
             if living is not None:
                 # Before the zombie is reaped, so that its number cannot yet belong to somebody else.
                 kill_group(pid)
-            _, status, usage = os.wait4(pid, 0)
+            status, usage = reaped(pid)
             if living is None:
                 continue  # an orphan of an attempt, handed to us as the subreaper
             self.offspring.ended(pid)
@@ -726,11 +729,17 @@ class _ForkServer:
                 kill_group(pid)
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
             while (ended := _next_ended()) is not None:
-                pid, status, usage = os.wait4(ended.si_pid, 0)
-                living = self.attempts.pop(pid, None)
+                status, usage = reaped(ended.si_pid)
+                living = self.attempts.pop(ended.si_pid, None)
                 if living is not None and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
                     _write_exit(living, status, usage)
         os._exit(0)
+
+
+def _freeze() -> None:
+    """Let what is there be no fork's to look through: each collects garbage at its end."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_over(lease_end: float | None) -> bool:
@@ -743,6 +752,21 @@ def _next_ended() -> Any:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
+
+
+def reaped(pid: int) -> tuple[int, resource.struct_rusage]:
+    """Reap a child that has ended; return its wait status and what it used.
+
+    C looks for `resource` in `sys.modules`, from where the shelf has it: it would be imported for every attempt.
+    """
+    aside = "resource" not in sys.modules
+    sys.modules.setdefault("resource", resource)
+    try:
+        _, status, usage = os.wait4(pid, 0)
+    finally:
+        if aside:
+            del sys.modules["resource"]
+    return status, usage
 
 
 def _write_exit(living: _Living, status: int, usage: resource.struct_rusage) -> dict[str, Any]:

@@ -425,8 +425,9 @@ def _fitted(value: Any, distribution: "BaseDistribution") -> tuple[bool, Any]:
 def optuna_distribution(distribution: Distribution) -> "BaseDistribution | None":
     """Return W&B's distribution as Optuna's, wide enough for every value that it draws; None when there is none.
 
-    Kinds without bounds are cut at 8 standard deviations. The steps of a q_uniform are kept, from its first multiple of
-    `q` on; those of other kinds are left out, and their bounds widened to the multiples around them.
+    Kinds without bounds are cut at 8 standard deviations. The steps of a q_uniform are kept, and those to which W&B's
+    own engine rounds its bounds, be they outside; those of other kinds are left out, and their bounds widened to the
+    multiples around them.
     """
     import optuna
 
@@ -456,6 +457,9 @@ def _stepped(distribution: Distribution) -> "BaseDistribution | None":
     low, high = distribution.support_value(0), distribution.support_value(size - 1)
     if not math.isclose(high - low, (size - 1) * step, rel_tol=1e-9):
         return None
+    bounds = distribution.bounds()
+    assert bounds is not None
+    low, high = min(low, round(bounds[0] / step) * step), max(high, round(bounds[1] / step) * step)
     if isinstance(step, int):
         return optuna.distributions.IntDistribution(int(low), int(high), step=step)
     return optuna.distributions.FloatDistribution(float(low), float(high), step=step)

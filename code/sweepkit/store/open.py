@@ -125,6 +125,7 @@ def _open_sqlite(path: Path) -> SqlStore:
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
         pool_size=4,
         max_overflow=60,
+        pool_use_lifo=True,  # what another connection writes empties the cache of each: let all use one, if they can
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)

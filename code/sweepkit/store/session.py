@@ -20,11 +20,12 @@ T = TypeVar("T")
 WRITE = "sweepkit_write"
 RESCUED = ".rescued-"  # in the name of a copy that was made when a file was removed under its sweep
 _RETRIES = 5
+_MOST_IDLE = 4
 # PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
 _RETRY_STATES = {"40001", "40P01"}
 # Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
 # parent's file locks; closing a PostgreSQL one would end the parent's session.
-_parents_pools: list[sa.Pool] = []
+_parents_pools: list[tuple[sa.Pool, list[sa.PoolProxiedConnection]]] = []
 _file_locks: dict[str, threading.Lock] = {}
 _held_over_fork: list[threading.Lock] = []
 # Longer than SQLite's busy timeout: the holder has ended by then, or is the forking thread itself.
@@ -85,6 +86,7 @@ class StoreSession:
         self._closed = False
         self._guard = FileGuard(path) if guarded else None
         self._lost: RecordLostError | None = None
+        self._idle: list[sa.PoolProxiedConnection] = []
         if self._guard is not None:
             event.listen(engine, "close", self._forget_log)
 
@@ -139,11 +141,28 @@ class StoreSession:
             return self._quickly(work, begin="BEGIN")
 
     def _quickly(self, work: Callable[[sa.Connection], T], *, begin: str) -> T:
-        pooled = self._engine.raw_connection()
+        return self._with_raw(lambda raw: transaction(raw, work, begin=begin))
+
+    def _with_raw(self, use: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `use` returns of SQLite's own connection, which it leaves outside of a transaction.
+
+        The ways out of the engine's pool and back cost as much as a short transaction: a few stay out of it, and the
+        newest is taken first, for what one connection writes empties the caches of all others.
+        """
         try:
-            return transaction(cast(sqlite3.Connection, pooled.driver_connection), work, begin=begin)
-        finally:
+            pooled = self._idle.pop()
+        except IndexError:
+            pooled = self._engine.raw_connection()
+        try:
+            found = use(cast(sqlite3.Connection, pooled.driver_connection))
+        except BaseException:
             pooled.close()
+            raise
+        if self._guard is not None and len(self._idle) < _MOST_IDLE:  # who only reads may have to open the file anew
+            self._idle.append(pooled)
+        else:
+            pooled.close()
+        return found
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection to read by, without a transaction on PostgreSQL.
@@ -220,6 +239,8 @@ class StoreSession:
         """Close the connections; later calls raise StoreError. Closing twice is harmless."""
         self._closed = True
         if os.getpid() == self._pid:
+            while self._idle:
+                self._idle.pop().close()
             self._engine.dispose()
 
     def _check(self) -> None:
@@ -265,18 +286,15 @@ class StoreSession:
         """Copy the record from the file without a name to one beside its old place; None where that cannot be done."""
         copy = f"{self._path}{RESCUED}{os.getpid()}"
         try:
-            pooled = self._engine.raw_connection()
-            try:
-                with contextlib.closing(sqlite3.connect(copy)) as target:
-                    cast(sqlite3.Connection, pooled.driver_connection).backup(target)
-            finally:
-                pooled.close()
+            with contextlib.closing(sqlite3.connect(copy)) as target:
+                self._with_raw(lambda raw: raw.backup(target))
         except (sqlite3.Error, exc.SQLAlchemyError, OSError):
             return None
         return copy
 
     def _after_fork(self) -> None:
-        _parents_pools.append(self._engine.pool)
+        _parents_pools.append((self._engine.pool, self._idle))
+        self._idle = []
         self._engine.dispose(close=False)
         self._lock = file_lock(self._path) if self._path else None
         self._pid = os.getpid()

@@ -203,7 +203,7 @@ class SqlStore:
     ) -> Attempt | None:
         """Make an attempt of the first pending run, or return None; see `Store.claim`."""
         # A look without the write lock first: idle agents ask often, and must not queue with those that write.
-        if not self._session.read(lambda c: writes.any_pending(c, sweep_id)):
+        if not self._session.read_quickly(lambda c: writes.any_pending(c, sweep_id)):
             return None
         claim = Claim(sweep_id=sweep_id, agent_id=agent_id, host=host, lease_s=lease_s, exclude=exclude, gpus=gpus)
         if self._session.is_shared:
@@ -285,7 +285,7 @@ class SqlStore:
 
     def counts(self, sweep_id: str) -> dict[RunState, int]:
         """Return the number of runs in each state."""
-        rows = self._session.read(lambda c: c.execute(q.COUNTS, {"b_sweep": sweep_id}).all())
+        rows = self._session.read_quickly(lambda c: c.execute(q.COUNTS, {"b_sweep": sweep_id}).all())
         known: dict[RunState, int] = {}
         for text, count in rows:
             state = RunState(text) if text in _STATES else RunState.FAILED  # damaged: as `run_record` has it

@@ -33,6 +33,13 @@ _SYS += ("path_hooks", "path_importer_cache", "meta_path", "__interactivehook__"
 _SYS += ("last_exc",) if sys.version_info >= (3, 12) else ()
 # Where CPython says that something is that no line of Python does: file and line.
 _NOBODY = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
+# Compiled in the server: the compiler would touch as much memory in each fork as a short program does.
+_ANY_CALL: types.CodeType = (
+    compile("lambda function, *arguments: function(*arguments)", _NOBODY[0], "eval")
+    .co_consts[0]
+    .replace(co_firstlineno=_NOBODY[1])
+)
+_fflush = ctypes.CDLL(None).fflush
 # What all files are, in C: to ask whether a class is one of `io.IOBase` goes through Python, for each object there is.
 _FILE: type = io.IOBase.__base__  # type: ignore[assignment]
 
@@ -70,7 +77,7 @@ def leave(
     _take_apart(shared)
     _close_files()
     flushed = flushed and _flush_streams()
-    ctypes.CDLL(None).fflush(None)
+    _fflush(None)
     status = status if flushed or status else 120
     with contextlib.suppress(BaseException):
         ended(-by_signal if by_signal else status)
@@ -90,7 +97,7 @@ def _forget_handlers() -> None:
     for number in range(1, signal.NSIG):
         if callable(_signal.getsignal(number)):  # which makes no enumeration's member of each
             with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
+                _signal.signal(number, _signal.SIG_DFL)
 
 
 def report(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
@@ -179,12 +186,10 @@ def _unraisable(error: BaseException, source: object) -> None:
 
 def _of_nobody() -> Callable[..., Any]:
     """Return what calls a function as if no line of Python did: what warns then names `sys`, as at an end."""
-    file, line = _NOBODY
-    code = compile("lambda function, *arguments: function(*arguments)", file, "eval").co_consts[0]
     # Not its namespace itself: C asks it for `__builtins__`, to import `warnings` by.
     registry = vars(sys).setdefault("__warningregistry__", {})
     names = {"__name__": "sys", "__builtins__": builtins, "__warningregistry__": registry}
-    return types.FunctionType(code.replace(co_firstlineno=line), names)
+    return types.FunctionType(_ANY_CALL, names)
 
 
 def _take_apart(shared: Collection[int]) -> None:

@@ -6,13 +6,12 @@ import contextlib
 import ctypes
 import importlib.machinery
 import os
-import random
 import signal
 import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from sweepkit.agents.warm.ending import exit_status, leave, remember_builtins, report
@@ -27,18 +26,22 @@ def set_environment(env: dict[str, str]) -> list[bytes]:
 
     At once: variable by variable it takes a tenth of a short run.
     """
-    data = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    coding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as `os.fsencode` does
+    data = {name.encode(coding, errors): value.encode(coding, errors) for name, value in env.items()}
     os.environ._data.clear()  # type: ignore[attr-defined]
     os.environ._data.update(data)  # type: ignore[attr-defined]
     block = [name + b"=" + value for name, value in data.items()]
     # The C library changes such a list in place, and takes one of its own when it is to be longer.
-    _environment[:] = [(ctypes.c_char_p * (len(block) + 1))(*block)]
+    kind = _Entries if len(block) < _MADE else ctypes.c_char_p * (len(block) + 1)
+    _environment[:] = [kind(*block)]
     ctypes.c_void_p.in_dll(_libc, "environ").value = ctypes.addressof(_environment[0])
     return block
 
 
 _libc = ctypes.CDLL(None)
 _environment: list[Any] = []  # what the C library's `environ` points to
+_MADE = 512
+_Entries = ctypes.c_char_p * _MADE  # made in the server: a fork that makes a type copies thirty pages of memory
 
 
 def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -204,24 +207,42 @@ class Compiled:
         self._codes: dict[tuple[str, bytes], types.CodeType] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
 
-    def keep(self, file: str) -> None:
-        """Compile a script as it is now, unless the compiler has anything to say: that is said in each run."""
+    def keep(self, file: str) -> bool:
+        """Compile a script as it is now, unless the compiler has anything to say: that is said in each run.
+
+        Returns:
+            Whether it is another one than the last time.
+        """
         now = stamp(file)
         if self._stamps.get(file) == now:
-            return
+            return False
         self._stamps[file] = now
         try:
             with open(file, "rb") as opened:
                 source = opened.read()
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
+            with _warnings_as_errors():
                 self._codes[file, source] = compile(source, file, "exec", dont_inherit=True)
-        except Exception:
-            return
+        except (OSError, SyntaxError, ValueError, Warning, RecursionError, MemoryError):
+            pass
+        return True
 
     def code(self, file: str, source: bytes) -> types.CodeType:
         """Return the code of a script that holds this."""
         return self._codes.get((file, source)) or compile(source, file, "exec", dont_inherit=True)
+
+
+@contextlib.contextmanager
+def _warnings_as_errors() -> Iterator[None]:
+    """Let what the compiler warns of be an error. It asks `sys.modules` how, where the server has its modules aside."""
+    aside = "warnings" not in sys.modules
+    sys.modules.setdefault("warnings", warnings)
+    try:
+        with warnings.catch_warnings(module=sys.modules["warnings"]):
+            sys.modules["warnings"].simplefilter("error")
+            yield
+    finally:
+        if aside:
+            del sys.modules["warnings"]
 
 
 def _code_of(script: str, main: types.ModuleType, compiled: Compiled) -> types.CodeType:
@@ -236,20 +257,25 @@ def _code_of(script: str, main: types.ModuleType, compiled: Compiled) -> types.C
 
 def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     """Give this process what no two processes share: states of generators, keys, the place of temporary files."""
-    with shelf.lent() as modules:  # nothing was handed over yet
-        if (tempfile := modules.get("tempfile")) is not None:
-            tempfile.tempdir = None  # type: ignore[attr-defined]
-        with contextlib.suppress(AttributeError):
-            threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-        random.seed()
-        for generator in generators:
-            _reseed(generator)
-        if (numpy := modules.get("numpy.random")) is not None:
-            numpy.seed()
-        if (torch := modules.get("torch")) is not None:
-            torch.default_generator.seed()
-        if (process := modules.get("multiprocessing.process")) is not None:
-            process.current_process().authkey = os.urandom(32)
+    modules = shelf.modules  # nothing was handed over yet; `random` seeds itself anew in a fork
+    if (tempfile := modules.get("tempfile")) is not None:
+        tempfile.tempdir = None  # type: ignore[attr-defined]
+    with contextlib.suppress(AttributeError):
+        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+    if (process := modules.get("multiprocessing.process")) is not None:
+        process.current_process().authkey = os.urandom(32)
+    if generators or "numpy.random" in modules or "torch" in modules:  # who looks at all modules copies their pages
+        with shelf.lent():
+            _reseed_all(modules, generators)
+
+
+def _reseed_all(modules: dict[str, Any], generators: Iterable[Any]) -> None:
+    for generator in generators:
+        _reseed(generator)
+    if (numpy := modules.get("numpy.random")) is not None:
+        numpy.seed()
+    if (torch := modules.get("torch")) is not None:
+        torch.default_generator.seed()
 
 
 def _reseed(generator: Any) -> None:
