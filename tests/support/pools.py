@@ -16,6 +16,7 @@ from sweepkit.model.events import Notice
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.search.make import make_engine
+from sweepkit.stopping.make import make_rule
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import from_config
 
@@ -40,7 +41,7 @@ class Bench:
         for store in self.stores:
             store.close()
 
-    def start(self, program, *, numbers=(0,), workers=1, slots=None, packer=None):
+    def start(self, program, *, numbers=(0,), workers=1, slots=None, packer=None, stops=None):
         """Start a pool on the sweep, made when it is not there; return it as an object with what a test looks at."""
         path = self.folder / "program.py"
         path.write_text(program, encoding="utf-8")
@@ -50,6 +51,7 @@ class Bench:
                 "method": "grid",
                 "metric": {"name": "loss", "goal": "minimize"},
                 "parameters": {"number": {"values": list(numbers)}},
+                **({} if stops is None else {"sweepkit": {"early_terminate": stops}}),
             }
         )
         sweep, _ = self.store.create_sweep("s", text=spec.text, seed=0, metric="loss", goal="minimize")
@@ -71,7 +73,7 @@ class Bench:
                 base_config=None,
                 inherited={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
             ),
-            rule=None,
+            rule=None if stops is None else make_rule(spec, study="s"),
             launcher=launcher,
             settings=AgentSettings(slots=slots, lease_s=self.lease_s),
             surroundings={},

@@ -52,7 +52,7 @@ from sweepkit.tracking.reports import ReportTail
 
 _KEPT_LOG_CHARS = 2_000
 _UNHEARD = "nothing hears SIGTERM\n"  # in the file that asks an attempt to save
-# Until its first look at a new attempt: one that is over by then costs the record a single transaction.
+# Until its first look at a new attempt that no rule may end: one that is over by then costs the record a transaction.
 _FIRST_LOOK_S = 0.1
 _AGAIN_S = 1.0  # between two tries to record what a running attempt reports while the database is away
 
@@ -146,7 +146,8 @@ class Execution:
             self.resumption = Resumption(reports)
 
     def _until_exit(self, queue: "SimpleQueue[Event]") -> Exited:
-        poll_s, first_look_at = self.context.settings.poll_s, time.monotonic() + _FIRST_LOOK_S
+        poll_s = self.context.settings.poll_s
+        first_look_at = time.monotonic() + (_FIRST_LOOK_S if self.context.rule is None else 0)
         while True:
             try:
                 event = queue.get(timeout=max(poll_s, first_look_at - time.monotonic()))

@@ -10,11 +10,11 @@ import io
 import os
 import stat
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sweepkit.cluster.tar import tarfile
 from sweepkit.errors import SweepKitError
 from sweepkit.files import locked, replacing_folder
 from sweepkit.project import is_project

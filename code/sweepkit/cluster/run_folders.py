@@ -14,13 +14,13 @@ import json
 import os
 import socket
 import sys
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweepkit.agents.unsent import send_unsent
 from sweepkit.cluster.code_archive import node_folder
+from sweepkit.cluster.tar import tarfile
 from sweepkit.environ import STORAGE_ENV
 from sweepkit.errors import SweepKitError
 from sweepkit.files import locked, replacing_folder

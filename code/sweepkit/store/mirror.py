@@ -459,7 +459,9 @@ def _stepped(distribution: Distribution) -> "BaseDistribution | None":
         return None
     bounds = distribution.bounds()
     assert bounds is not None
-    low, high = min(low, round(bounds[0] / step) * step), max(high, round(bounds[1] / step) * step)
+    # What lies just inside of a bound is rounded so; a bound itself, halfway between two steps, no engine draws.
+    low = min(low, math.floor(bounds[0] / step + 0.5) * step)
+    high = max(high, math.ceil(bounds[1] / step - 0.5) * step)
     if isinstance(step, int):
         return optuna.distributions.IntDistribution(int(low), int(high), step=step)
     return optuna.distributions.FloatDistribution(float(low), float(high), step=step)
