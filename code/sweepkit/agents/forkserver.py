@@ -206,7 +206,8 @@ class _ForkServer:
 
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
-        _freeze()
+        gc.collect()
+        gc.freeze()  # each fork collects garbage at its end: let it look through its own alone
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
         for end in (self.control, self.wake_read, self.heard_read):
             poll.register(end, select.POLLIN)
@@ -393,7 +394,9 @@ class _ForkServer:
         self.shelf.prepare(self.programs_own)
         if self.shelf.broken and not self.watch.refused:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
-        _freeze()
+        if imported:
+            gc.collect()
+        gc.freeze()
         return imported
 
     def _settle(self) -> None:
@@ -542,7 +545,7 @@ class _ForkServer:
             self._leave_to_runs(wrong)
             return
         if warm and warm["script"] and self.compiled.keep(os.path.join(request["cwd"], warm["script"])):
-            _freeze()
+            gc.freeze()
         self.shelf.put()
         self.shelf.worked_out.clear()  # by this process, for itself
         sys.stdout.flush()
@@ -734,12 +737,6 @@ class _ForkServer:
                 if living is not None and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
                     _write_exit(living, status, usage)
         os._exit(0)
-
-
-def _freeze() -> None:
-    """Let what is there be no fork's to look through: each collects garbage at its end."""
-    gc.collect()
-    gc.freeze()
 
 
 def _is_over(lease_end: float | None) -> bool:
