@@ -173,7 +173,7 @@ PLACE = [
     "sys.modules['p_plain'] = type(sys)('p_plain')",
     "sys.modules['p_pkg'] = None",
     "sys.modules.pop('p_env', None)",
-    "import p_plain\np_plain.VALUE = 'set by the program'",
+    "import p_registry\np_registry.VALUE = 'set by the program'",  # not p_plain: who copies it, see docs/warm.md
     "import builtins\nbuiltins.print_ = print",
 ]
 LEFT_OPEN = [
