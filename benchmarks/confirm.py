@@ -341,10 +341,17 @@ def main() -> int:
         data={
             "machine": facts,
             "lines": [summary(judged, *key) for key in keys()],
-            "worlds": {name: [asdict(item) for item in sweeps] for name, sweeps in found.items()},
+            "worlds": {name: [means(sweeps) for sweeps in bins(all_of) if sweeps] for name, all_of in found.items()},
         },
     )
     return int(not all(beats(judged, cell) for cell in CELLS))
+
+
+def means(sweeps: Sequence[Raced]) -> dict[str, float]:
+    """Return the mean of each number of sweeps, and how many they are."""
+    columns = [asdict(item) for item in sweeps]
+    found = {name: fmean(item[name] for item in columns) for name in columns[0] if name != "n"}
+    return {"sweeps": len(sweeps), **found}
 
 
 def keys() -> list[tuple[str, str]]:
