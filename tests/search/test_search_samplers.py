@@ -267,3 +267,19 @@ def test_a_sequence_goes_by_its_seed_only_when_scrambled():
 
     assert first(1, True) != first(2, True) and first(1, False) == first(2, False)
     assert first(1, False)[0] == {"x0": 0.0, "x1": 0.0}
+
+
+def test_runs_that_the_space_cannot_draw_do_not_count_as_asked_for(monkeypatch):
+    seen = []
+    plain = kind_for
+    monkeypatch.setattr(
+        "sweepkit.search.optuna_engine.kind_for", lambda *args, **by: seen.append(by["asked"]) or plain(*args, **by)
+    )
+    inside, outside = {f"x{i}": 1.0 for i in range(5)}, {f"x{i}": 99.0 for i in range(5)}
+    prior = [run_of(0, outside), run_of(1, inside)]
+    engine = OptunaEngine(CUBE, LOSS, seed=1, sampler="tpe", prior=prior)
+    for number, params in enumerate([inside, outside, inside]):
+        engine.tell(run_of(number, params, RunState.RUNNING))
+        engine.tell(run_of(number, params))  # seen again, it counts once
+        engine.ask(number + 1)
+    assert seen == [2, 2, 3]

@@ -107,10 +107,11 @@ class OptunaEngine:
         self._seen = SeenPoints()
         self._seen_keys: set[Hashable] = set()
         self._codes: dict[int, dict[str, float | int] | None] = {}
+        self._drawable = 0  # how many of them the space can draw
         self._ledger = Ledger(self._metrics[0]) if len(self._metrics) == 1 else None
         self._trials: dict[int, tuple[tuple[float, ...], FrozenTrial]] = {}
         for number, run in enumerate(self._prior, -len(self._prior)):
-            self._codes[number] = self._encode(run.params)
+            self._take_in(number, run.params)
             self._enter(number, run)
 
     def tell(self, run: RunView) -> None:
@@ -118,7 +119,7 @@ class OptunaEngine:
         self._runs[run.number] = run
         known = run.number in self._codes
         if not known:
-            self._codes[run.number] = self._encode(run.params)
+            self._take_in(run.number, run.params)
         self._enter(run.number, run)
         if known:
             return
@@ -167,6 +168,10 @@ class OptunaEngine:
             return index not in self._seen
         return flat_key(self._space, params) not in self._seen_keys
 
+    def _take_in(self, number: int, params: Mapping[str, Any]) -> None:
+        self._codes[number] = codes = self._encode(params)
+        self._drawable += codes is not None
+
     def _encode(self, params: Mapping[str, Any]) -> dict[str, float | int] | None:
         """Return the codes of the active parameters by trial parameter, None when the space cannot draw them."""
         flat = self._space.flatten(params)
@@ -211,9 +216,8 @@ class OptunaEngine:
         return _Snapshot(kind=kind, told=told, pending=pending, observed=observed, shown=shown)
 
     def _kind(self, number: int, observed: int) -> str:
-        asked = sum(1 for codes in self._codes.values() if codes is not None)
         sampler = "gp" if self._cost else self._sampler
-        return kind_for(sampler, number=number, observed=observed, asked=asked, options=self._options)
+        return kind_for(sampler, number=number, observed=observed, asked=self._drawable, options=self._options)
 
     def _seconds(self, number: int) -> float | None:
         run = self._runs[number] if number >= 0 else self._prior[number]
