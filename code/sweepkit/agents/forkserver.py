@@ -49,6 +49,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass  # and with it `inspect`: under the watch torch's import would seem to read ours
 from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
 from time import monotonic  # by name, as `dumps`
@@ -122,27 +123,27 @@ def serve(
 _STRAYS_S = 30.0
 
 
+@dataclass
 class _Living:
     """An attempt that runs, or has ended and left processes. Times are monotonic seconds.
-
-    No dataclass: that module imports `inspect`, a tenth of what a fork server's start costs.
 
     Args:
         attempt: Its id.
         exit_file: The file that its end is written to.
         began: When it began.
         lease_end: Until when it may run, unless it is renewed; None for ever.
+        halted: Its processes that stand still because that time is over, see `descent.halt_family`.
+        facts: How it ended.
+        heard_by: When its end must be told, whatever is left.
     """
 
-    halted: dict[int, str] | None = None  # its processes that stand still since that is over, see `descent.halt_family`
-    facts: dict[str, Any] | None = None  # how it ended
-    heard_by = 0.0  # when its end must be told, whatever is left
-
-    def __init__(self, *, attempt: str, exit_file: str, began: float, lease_end: float | None) -> None:
-        self.attempt = attempt
-        self.exit_file = exit_file
-        self.began = began
-        self.lease_end = lease_end
+    attempt: str
+    exit_file: str
+    began: float
+    lease_end: float | None
+    halted: dict[int, str] | None = None
+    facts: dict[str, Any] | None = None
+    heard_by: float = 0.0
 
 
 class _ForkServer:
