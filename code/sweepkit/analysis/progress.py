@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sweepkit.analysis.ranking import front_of
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
-from sweepkit.model.metric import BEST, Goal, Metric
+from sweepkit.model.metric import Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
@@ -220,17 +220,6 @@ def total_of(spec: SweepSpec) -> int | None:
         total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
     limits = [limit for limit in (total, spec.run_cap) if limit is not None]
     return min(limits) if limits else None
-
-
-def metric_of(sweep: SweepRecord) -> Metric | None:
-    """Return the metric that a record names; its target and imputations stand in the YAML only."""
-    rule = str(sweep.meta.get("value") or BEST)
-    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=rule) if sweep.metric else None
-
-
-def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
-    """Return the several objectives that a record names, () when it names none."""
-    return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in sweep.meta.get("metrics") or ())
 
 
 def row_of(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
 
@@ -71,6 +72,17 @@ class SweepRecord:
     def confirms(self) -> bool:
         """Return whether it runs the best of another sweep again."""
         return CONFIRMATION_KEY in self.meta
+
+
+def metric_of(sweep: SweepRecord) -> Metric | None:
+    """Return the metric that a record names; its target and imputations stand in the YAML only."""
+    rule = str(sweep.meta.get("value") or BEST)
+    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=rule) if sweep.metric else None
+
+
+def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
+    """Return the several objectives that a record names, () when it names none."""
+    return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in sweep.meta.get("metrics") or ())
 
 
 _PACKING = "packing"

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sweepkit.agents.control import find_sweep_record
-from sweepkit.analysis.progress import metric_of
 from sweepkit.analysis.trained import Trained
 from sweepkit.compare.options import TTestOptions
 from sweepkit.compare.read import csv_groups, goal_of, read_results, sweep_groups
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
-from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.records import RunRecord, SweepRecord, metric_of
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted, short
 from sweepkit.runner.options import RunOptions

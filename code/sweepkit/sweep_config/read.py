@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
-from sweepkit.model.metric import BEST, Goal, Metric
+from sweepkit.model.metric import BEST
 from sweepkit.model.numbers import fits_float
-from sweepkit.model.records import SweepRecord
+from sweepkit.model.records import SweepRecord, metric_of
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
 from sweepkit.sweep_config.checker import Checker, described
@@ -104,10 +104,7 @@ def read_recorded(sweep: SweepRecord, *, source: str = "", directory: str = "") 
         directory: As of `read_sweep_text`.
     """
     found = read_accepted(sweep.text, source=source or sweep.name, directory=directory, default_name=sweep.family)
-    if found.objectives or sweep.metric is None:
-        return found
-    value = found.extensions.value or BEST
-    return replace(found, metric=Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=value))
+    return found if found.objectives else replace(found, metric=metric_of(sweep))
 
 
 def read_accepted(text: str, *, source: str = "", directory: str = "", default_name: str = "sweep") -> SweepSpec:
