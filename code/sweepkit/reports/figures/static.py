@@ -339,7 +339,7 @@ def _importance(axes: "Axes", result: Importance) -> list[dict[str, Any]]:
 
     r2 = "" if result.r2 is None else f", R2 {result.r2:.2f}"
     gate = f" - {result.gate.value}" if result.gate.value else ""
-    axes.set_title(f"importance ({result.estimator}), n {result.looked or result.n}{r2}{gate}", fontsize=10)
+    axes.set_title(f"importance ({result.estimator}), n {result.sample_size}{r2}{gate}", fontsize=10)
     axes.axvline(0, color=_DARK, lw=0.6)
     bars = " (whiskers: standard error; red: noise floor)" if result.floor is not None else ""
     axes.set_xlabel(f"share of the {'ranks' if result.estimator == 'eps_squared' else 'variance'}{bars}", fontsize=8)
