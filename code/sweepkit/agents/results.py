@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -83,6 +84,14 @@ def carried_files(paths: SweepPaths, run: RunRecord, attempt_id: str) -> dict[st
             file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_LOG_BYTES))
             found[f"{LOG_FILE} {attempt_id}"] = file.read()
     return {name: packed(data) for name, data in found.items()}
+
+
+def attempts_in(result: Path) -> int:
+    """Return how many attempts a run had by its result file; 0 without one. A run tried again has a newer file."""
+    try:
+        return int(json.loads(result.read_bytes())["attempts"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def packed(data: bytes) -> bytes:
