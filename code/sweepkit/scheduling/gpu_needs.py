@@ -23,6 +23,8 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+from sweepkit.model.numbers import is_number
+
 ERROR_RATE = 0.05  # of the runs like those measured, that need more than `Need.memory_mb`
 _LEAST_MEASURED = 3  # of one kind, before anything is expected of others
 _REMEMBERED = 64  # of one kind, the newest: errors take the square of it
@@ -141,7 +143,7 @@ def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return is_number(value) and math.isfinite(value) and value > 0
 
 
 def _expected(
