@@ -75,6 +75,24 @@ class Improvement:
     at: float
 
 
+def best_by_stretch(curve: Sequence[Improvement], runs: int, most: int) -> list[float]:
+    """Return the best value so far after each of at most `most` equal stretches of so many runs; [] without a curve.
+
+    >>> points = [Improvement(done=n, run_id="", value=v, at=0.0) for n, v in ((1, 3.0), (3, 1.0))]
+    >>> best_by_stretch(points, 4, 10), best_by_stretch(points, 4, 2)
+    ([3.0, 3.0, 1.0, 1.0], [3.0, 1.0])
+    """
+    if not curve:
+        return []
+    found, newest, stretches = [], 0, min(most, max(runs, 1))
+    for stretch in range(1, stretches + 1):
+        done = -(-stretch * runs // stretches)
+        while newest + 1 < len(curve) and curve[newest + 1].done <= done:
+            newest += 1
+        found.append(curve[newest].value)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRun:
     """A run with a live attempt.

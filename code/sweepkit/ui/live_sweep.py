@@ -16,6 +16,7 @@ from sweepkit.analysis.columns import direction_of
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
+from sweepkit.analysis.progress import Snapshot, best_by_stretch
 from sweepkit.analysis.summary import reasons
 from sweepkit.analysis.table import KeptRows, Row, RunTable, from_runs
 from sweepkit.errors import SweepKitError
@@ -37,7 +38,6 @@ from sweepkit.text.yaml import parse
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
-    from sweepkit.analysis.progress import Snapshot
     from sweepkit.model.ranked import ConfirmationRun
 
 _AGGREGATIONS = ("best", "last", "min", "max")  # what may stand for the reports of a metric
@@ -282,7 +282,7 @@ class LiveSweep:
             "best": None if item.first is None else item.first.value,
             "metrics": [metric.name for metric in item.metrics],
             "front": len(item.front),
-            "spark": _spark(item),
+            "spark": best_by_stretch(item.curve, item.valued, _SPARK),
             "tags": sweep_tags(sweep, self._follower.spec),
             "note": sweep_note(sweep, self._follower.spec),
             "archived": bool(noted(sweep, "archived")),
@@ -598,16 +598,3 @@ def _newest(row: Row) -> float | None:
 def _seed(run: "ConfirmationRun") -> str:
     value = "no value" if run.value is None else f"{run.value:.5g}"
     return f"seed {run.seed}: {value}"
-
-
-def _spark(item: "Snapshot") -> list[float]:
-    """Return the best value so far after each of at most 40 equal stretches of the sweep; [] before there is one."""
-    if not item.curve:
-        return []
-    found, at = [], 0
-    for column in range(1, min(_SPARK, item.valued) + 1):
-        done = -(-column * item.valued // min(_SPARK, item.valued))
-        while at + 1 < len(item.curve) and item.curve[at + 1].done <= done:
-            at += 1
-        found.append(item.curve[at].value)
-    return found
