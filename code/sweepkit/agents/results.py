@@ -14,7 +14,7 @@ from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.environ import CARRY_FILES_ENV
-from sweepkit.files import write_atomically
+from sweepkit.files import last_bytes, write_atomically
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import counted_metrics
 from sweepkit.model.records import RunRecord
@@ -62,16 +62,9 @@ def log_tail(path: Path, start: int = 0) -> str:
 
     When an exception's message is longer than that, its traceback's end and the message's beginning stand before it.
     """
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(start, size - _LOG_TAIL_BYTES))
-            tail = file.read()
-            if size - start > _LOG_TAIL_BYTES and _TRACEBACK not in tail:
-                file.seek(max(start, size - _SEARCHED_BYTES))
-                tail = _beginning_of_exception(file.read()) + tail
-    except OSError:
-        return ""
+    tail = last_bytes(path, _LOG_TAIL_BYTES, start=start)
+    if len(tail) == _LOG_TAIL_BYTES and _TRACEBACK not in tail:
+        tail = _beginning_of_exception(last_bytes(path, _SEARCHED_BYTES, start=start)) + tail
     return tail.decode("utf-8", "replace")
 
 
@@ -80,9 +73,7 @@ def carried_files(paths: SweepPaths, run: RunRecord, attempt_id: str) -> dict[st
     found = {RESULT_FILE: paths.result(run.run_id).read_bytes()}
     log = paths.log(attempt_id)
     if log.exists():
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_LOG_BYTES))
-            found[f"{LOG_FILE} {attempt_id}"] = file.read()
+        found[f"{LOG_FILE} {attempt_id}"] = last_bytes(log, _KEPT_LOG_BYTES)
     return {name: packed(data) for name, data in found.items()}
 
 

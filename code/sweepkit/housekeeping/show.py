@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.program_versions import VERSION
+from sweepkit.files import last_bytes
 from sweepkit.housekeeping.find import SweepPlace, best_run, find_run, opened
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.model.identity import versions_in
@@ -123,13 +124,7 @@ def _lasted(began: float, ended: float | None) -> float | None:
 
 def _tail(file: Path, lines: int) -> list[str]:
     """Return the last lines of a file, [] where it is not there; of the last 64 KiB at most."""
-    try:
-        with file.open("rb") as opened_file:
-            size = opened_file.seek(0, 2)
-            opened_file.seek(max(0, size - _READ_BYTES))
-            text = opened_file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
+    text = last_bytes(file, _READ_BYTES).decode("utf-8", "replace")
     return text.splitlines()[-lines:] if lines else []
 
 
