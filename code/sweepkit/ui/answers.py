@@ -21,11 +21,11 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.paths import python
 from sweepkit.reports.cells import Cells, as_latex, latex_packages
-from sweepkit.reports.figures.page import finite, plot_of
+from sweepkit.reports.figures.page import plot_of
 from sweepkit.reports.table import dotted, short
 from sweepkit.sweep_config.command import build_command
 from sweepkit.sweep_config.read import read_recorded
-from sweepkit.text.json_text import picked
+from sweepkit.text.json_text import finite, picked
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.live_sweep import LiveSweep
 

@@ -15,10 +15,11 @@ from sweepkit.reports.figures.curves import learning_curves
 from sweepkit.reports.figures.heat import heat_map
 from sweepkit.reports.figures.history import optimization_history
 from sweepkit.reports.figures.importances import param_importances
-from sweepkit.reports.figures.page import colours, finite
+from sweepkit.reports.figures.page import colours
 from sweepkit.reports.figures.parallel import parallel_coordinate
 from sweepkit.reports.figures.pareto import pareto_front
 from sweepkit.reports.figures.slices import slice_of
+from sweepkit.text.json_text import finite
 
 _KINDS: Mapping[str, Callable[..., Drawn]] = {
     "curves": learning_curves,
