@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sweepkit.model.objectives import counted_metrics
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 from sweepkit.version import VERSION
 
 # Kinds of files that the record carries from hosts that share no folder; a log's is followed by its attempt.
@@ -130,16 +131,7 @@ AGAIN = ("sweep_params.", "best_metrics.")
 
 def _flat(params: Mapping[str, Any], best: Mapping[str, float]) -> dict[str, Any]:
     """Return parameters and best metrics once more, each under a key of its own."""
-    named = {".".join((AGAIN[0].rstrip("."), *path)): value for path, value in _leaves(params)}
-    return {**named, **{f"{AGAIN[1]}{name}": value for name, value in best.items()}}
-
-
-def _leaves(params: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*path, str(name)))
-        else:
-            yield (*path, str(name)), value
+    return {**flattened(params, AGAIN[0]), **{f"{AGAIN[1]}{name}": value for name, value in best.items()}}
 
 
 def write_result(

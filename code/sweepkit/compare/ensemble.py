@@ -23,7 +23,6 @@ from sweepkit.metrics.consensus import consensus, soft_vote
 from sweepkit.metrics.scorer import Scorer
 from sweepkit.model.records import SweepRecord
 from sweepkit.paths import SweepPaths, python
-from sweepkit.reports.table import dotted
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, open_recorded, storage_of
 from sweepkit.store.base import Store
@@ -31,6 +30,7 @@ from sweepkit.sweep_config.read import read_recorded
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import read_rows
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 from sweepkit.training.config.training import read_training_config, route
 from sweepkit.training.images.scores import scores
 
@@ -125,7 +125,7 @@ def _best(store: Store, record: SweepRecord, spec: SweepSpec, top: int) -> list[
     ranked = sorted(found, key=lambda item: spec.metric.goal.sign * item.value if spec.metric else 0.0)
     if len(ranked) < top:
         raise SweepKitError(f"{record.name}: must have {top} configurations with a value, got {len(ranked)}")
-    return [dotted(item.first.params) for item in ranked[:top]]
+    return [flattened(item.first.params) for item in ranked[:top]]
 
 
 def _with_holdout(params: Mapping[str, Any], holdout: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from sweepkit.model.identity import versions_in
 from sweepkit.model.objectives import metrics_in, values_of
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.reports.files import relative
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.table import short
 from sweepkit.store.watch import Watch
 from sweepkit.text.canvas import Line, plotted
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.shown import bar, printable
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def shown_text(run: dict[str, Any]) -> str:
     lines += [f"  tags: {', '.join(run['tags'])}"] if run["tags"] else []
     lines += [f"  note: {run['note']}"] if run["note"] else []
     lines += ["", "configuration"]
-    lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
+    lines += [f"  {name}: {_exactly(value)}" for name, value in flattened(run["params"]).items()]
     if run["metric"] is not None:
         one = {"metric": run["metric"], "goal": run["goal"], "value": run["value"]}
         lines += ["", *(_valued(item) for item in run.get("values", [one]))]

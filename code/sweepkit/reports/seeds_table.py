@@ -7,8 +7,9 @@ from sweepkit.analysis.replicates import SeedRuns, seed_runs
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.records import RunRecord
 from sweepkit.model.seeds import is_seed, seed_of_run, without_seeds
-from sweepkit.reports.table import as_rich, dotted, parameter_names, short
+from sweepkit.reports.table import as_rich, parameter_names, short
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.nested_tables import flattened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +43,7 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) 
     table.add_column("note", overflow="fold")
     seeds = spec.extensions.seeds_per_run
     for item in found[:limit]:
-        flat = dotted(item.runs[0].params)
+        flat = flattened(item.runs[0].params)
         means = [] if item.worth is None else [f"{value:.5g}" for value in item.worth.values]
         counted = 0 if item.worth is None else len(item.worth.runs)
         table.add_row(

@@ -20,6 +20,7 @@ from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import csv_text
+from sweepkit.text.nested_tables import flattened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,21 +36,6 @@ STATE_STYLES = {  # in a terminal
 
 _MEMORY = {"gradient_checkpointing", "gradient_accumulation_steps"}
 _HEAD = ("number", "run_id", "name", "state", "value", "configuration", "mean")
-
-
-def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration with dotted names.
-
-    >>> dotted({"opt": {"lr": 0.1}, "seed": 1})
-    {'opt.lr': 0.1, 'seed': 1}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(dotted(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def short(value: Any) -> str:
@@ -70,7 +56,7 @@ def parameter_names(runs: Sequence[RunRecord], leave_out: Callable[[str], bool] 
         runs: The runs.
         leave_out: Whether a name is passed over.
     """
-    flat = [dotted(run.params) for run in runs]
+    flat = [flattened(run.params) for run in runs]
     names = [name for name in dict.fromkeys(name for row in flat for name in row) if not leave_out(name)]
     varying = [name for name in names if len({json.dumps(row.get(name), default=str) for row in flat}) > 1]
     return varying or names
@@ -103,7 +89,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             **({"front": run.run_id in front} if spec.metrics else {}),
             **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
             **({"tags": ",".join(tags)} if (tags := run.outcome.get("tags")) else {}),
-            **{f"params.{name}": value for name, value in dotted(run.params).items()},
+            **{f"params.{name}": value for name, value in flattened(run.params).items()},
             **_counted(run, spec.metric),
             "reports": len(run.history),
             "duration_s": run.outcome.get("duration_s"),
@@ -250,7 +236,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         table.add_column("peak MiB", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for run in ranked(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)[:limit]:
-        flat = dotted(run.params)
+        flat = flattened(run.params)
         values = values_of(run, spec.objectives)
         duration = run.outcome.get("duration_s")
         cells: list[str | Text] = [

@@ -22,10 +22,11 @@ from sweepkit.model.runs import ENDED_WELL
 from sweepkit.paths import python
 from sweepkit.reports.cells import Cells, as_latex, latex_packages
 from sweepkit.reports.figures.page import plot_of
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.table import short
 from sweepkit.sweep_config.command import build_command
 from sweepkit.sweep_config.read import read_recorded
 from sweepkit.text.json_text import finite, picked
+from sweepkit.text.nested_tables import flattened
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.live_sweep import LiveSweep
 
@@ -112,7 +113,7 @@ class Answers:
             "name": run.name,
             "state": run.state.value,
             "reason": run.reason,
-            "params": dotted(run.params),
+            "params": flattened(run.params),
             "best_metrics": dict(run.best_metrics),
             "last_metrics": dict(run.last_metrics),
             "proposal": dict(run.proposal),

@@ -32,8 +32,8 @@ from sweepkit.paths import SweepPaths
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.curves import CurveStyle
 from sweepkit.reports.figures.library import figure
-from sweepkit.reports.table import dotted
 from sweepkit.store.watch import Watch
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.yaml import parse
 
 if TYPE_CHECKING:
@@ -585,7 +585,7 @@ def _settings(text: str) -> dict[str, str]:
         found = parse(text).data
     except SweepKitError:
         return {}
-    values = dotted(found) if isinstance(found, Mapping) else {}
+    values = flattened(found) if isinstance(found, Mapping) else {}
     return {key: json.dumps(value, ensure_ascii=False, default=str) for key, value in values.items()}
 
 
