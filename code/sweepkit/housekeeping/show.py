@@ -200,15 +200,15 @@ def _attempt_line(item: dict[str, Any]) -> str:
     return f"  {item['attempt_id']}  {item['state']}  {where}{took}{why}"
 
 
-def _sparkline(values: Sequence[float], columns: int = _COLUMNS) -> str:
-    """Return values in order as a line of blocks, at most `columns` of them; what is no number is a cross.
+def _sparkline(values: Sequence[float]) -> str:
+    """Return values in order as a line of blocks, one a column at most; what is no number is a cross.
 
     Where there are more values than columns each column is the mean of its values.
 
     >>> _sparkline([1.0, 2.0, 3.0, float("nan")])
     '▁▅█✕'
     """
-    parts = min(columns, len(values))
+    parts = min(_COLUMNS, len(values))
     cut = [values[len(values) * n // parts : len(values) * (n + 1) // parts] for n in range(parts)]
     means = [sum(part) / len(part) for part in cut]
     numbers = [value for value in means if math.isfinite(value)]

@@ -35,6 +35,7 @@ STATE_STYLES = {  # in a terminal
 }
 
 _MEMORY = {"gradient_checkpointing", "gradient_accumulation_steps"}
+_MOST_OF_FRONT = 10
 _HEAD = ("number", "run_id", "name", "state", "value", "configuration", "mean")
 
 
@@ -167,8 +168,8 @@ def front_rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any
     ]
 
 
-def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) -> list[str]:
-    """Return the front of several objectives in words, at most `limit` runs of it; [] before there is one."""
+def front_lines(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[str]:
+    """Return the front of several objectives in words, at most ten runs of it; [] before there is one."""
     members = _front(spec, runs)
     volume, reference = front_volume(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if volume is None or reference is None:
@@ -177,8 +178,8 @@ def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) 
     corner = ", ".join(f"{value:.5g}" for value in reference)
     number = f"{len(members)} run{'s' if len(members) != 1 else ''}"
     lines = [f"front: {number} that no other beats on {goals}; hypervolume {volume:.5g} up to ({corner})"]
-    lines += [f"  run {item.first.run_id}  {worth_text(item, spec)}" for item in members[:limit]]
-    return lines + ([f"  … and {len(members) - limit} more"] if len(members) > limit else [])
+    lines += [f"  run {item.first.run_id}  {worth_text(item, spec)}" for item in members[:_MOST_OF_FRONT]]
+    return lines + ([f"  … and {len(members) - _MOST_OF_FRONT} more"] if len(members) > _MOST_OF_FRONT else [])
 
 
 def as_csv(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
