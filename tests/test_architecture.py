@@ -279,4 +279,4 @@ def test_a_file_of_the_package_that_a_document_names_is_there_and_holds_what_it_
 def test_the_ways_of_a_run_are_short():
     files = {way: {file for file, _ in steps} for way, steps in house.ways().items()}
     assert all(len(found) > 5 for found in files.values())
-    assert len(files["YAML → child process"]) <= 16
+    assert len(files["YAML → child process"]) <= 15
