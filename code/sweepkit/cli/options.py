@@ -78,15 +78,20 @@ class RunnerCommand:
     delay: float = 0.0
 
 
-def positive(text: str) -> int:
-    """Return a positive whole number of the command line."""
+def _whole(text: str, least: int, most: int | None = None) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        rule = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number {rule}, got {text!r}")
     return number
+
+
+def positive(text: str) -> int:
+    """Return a positive whole number of the command line."""
+    return _whole(text, 1)
 
 
 def _sharing(text: str) -> int | str:
@@ -96,24 +101,12 @@ def _sharing(text: str) -> int | str:
 
 def natural(text: str) -> int:
     """Return a whole number of at least 0 of the command line."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return number
+    return _whole(text, 0)
 
 
 def _exit_status(text: str) -> int:
     """Return an exit status of the command line."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 255:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 255, got {text!r}")
-    return number
+    return _whole(text, 0, 255)
 
 
 def seconds(text: str) -> float:
