@@ -183,7 +183,7 @@ class RunRecord:
         return self._said(MEAN_OVER_FACT)
 
     def _said(self, name: str) -> str:
-        """Return a fact that its program told: noted while it runs, kept with how it ended."""
+        """Return a fact that its program reported: noted while it runs, kept with how it ended."""
         facts = self.outcome.get("facts")
         known = facts if isinstance(facts, Mapping) and name in facts else self.proposal
         return str(known.get(name, ""))
@@ -299,7 +299,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """What the record is told of an attempt together with its end, as if it had been told before.
+    """What is recorded of an attempt together with its end, as if it had been before.
 
     Args:
         pid: Its process; None when the record knows it.

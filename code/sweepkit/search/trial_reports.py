@@ -38,7 +38,7 @@ class TrialReports:
         self._trial, self._metric = trial, metric
 
     def report(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Tell one row of metrics to the trial; a row without the metric is passed over.
+        """Report one row of metrics to the trial; a row without the metric is passed over.
 
         Raises:
             optuna.TrialPruned: The study's pruner ends the trial, in the middle of its training.
