@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 
@@ -25,6 +26,15 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     except ValueError:
         text = json.dumps(spelled(value), ensure_ascii=False, indent=indent)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file; None where there is no file that can be read, or it holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def spelled(value: Any) -> Any:

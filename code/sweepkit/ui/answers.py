@@ -25,7 +25,7 @@ from sweepkit.reports.figures.page import plot_of
 from sweepkit.reports.table import short
 from sweepkit.sweep_config.command import build_command
 from sweepkit.sweep_config.read import read_recorded
-from sweepkit.text.json_text import finite, picked
+from sweepkit.text.json_text import finite, picked, read_object
 from sweepkit.text.nested_tables import flattened
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.live_sweep import LiveSweep
@@ -106,7 +106,7 @@ class Answers:
         run = live.run(run_id)
         folder = live.paths.run_dir(run_id)
         result = live.paths.result(run_id)
-        known = json.loads(result.read_text("utf-8")) if result.is_file() else {}
+        known = read_object(result) or {}
         return {
             "id": run.run_id,
             "number": run.number,
