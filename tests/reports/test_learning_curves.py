@@ -1,6 +1,5 @@
 """Learning curves: what is drawn is what the stopping rule decided by, on every axis; and every figure by its name."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -12,8 +11,9 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.figures.curves import CurveStyle, learning_curves, stopping_limits
-from sweepkit.reports.figures.library import KINDS, figure, plotly_json
+from sweepkit.reports.figures.library import KINDS, figure
 from sweepkit.reports.figures.page import colours
+from sweepkit.reports.figures.shown import as_plotly
 from sweepkit.reports.study_report import ReportContext, study_report
 from sweepkit.stopping.make import limits, make_rule
 from sweepkit.sweep_config.read import from_config
@@ -147,10 +147,11 @@ def test_every_figure_has_a_name_and_is_valid_light_and_dark():
     options = {"slice": {"parameter": "lr"}, "heat_map": {"pair": ("lr", "model")}}
     for kind in sorted(set(KINDS) - {"importance"}):
         drawn = figure(kind, made, **options.get(kind, {}))
-        for dark in (False, True):
-            shown = plotly_json(drawn, dark=dark)
-            assert shown["layout"]["font"]["color"] == colours(dark=dark)["--ink"]
-            Figure(json.loads(json.dumps(shown)))
+        shown = as_plotly([drawn])
+        assert not drawn.data or shown.layout.font.color == colours()["--ink"]
+        assert not any(name in shown.to_json() for name in colours(dark=True))  # a page of either kind has them
+    for colour in colours(dark=True).values():
+        Figure(layout={"font": {"color": colour}})
     with pytest.raises(SweepKitError, match="figure: must be one of"):
         figure("pie", made)
     with pytest.raises(SweepKitError, match="of two parameters that vary"):
