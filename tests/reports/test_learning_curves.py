@@ -7,10 +7,10 @@ import pytest
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import SweepKitError
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.reports.figures.curves import CurveStyle, learning_curves, stopping_limits
+from sweepkit.reports.figures.curves import CurveStyle, _final, learning_curves, stopping_limits
 from sweepkit.reports.figures.library import KINDS, figure
 from sweepkit.reports.figures.page import colours
 from sweepkit.reports.figures.shown import as_plotly
@@ -165,3 +165,10 @@ def test_a_report_has_the_curves_and_stays_small():
     page = study_report(table(600, 50), ReportContext())
     assert 'id="plot-learning_curves"' in page and NASTY not in page
     assert len(page.encode()) < 1_000_000
+
+
+@pytest.mark.parametrize(("rule", "value"), [("best", 0.1), ("last", 0.3), ("mean_of_last 2", 0.2)])
+def test_a_running_run_is_coloured_by_what_its_reports_come_to(rule, value):
+    metric = Metric(name="loss", goal=Goal.MINIMIZE, value=rule)
+    (row,) = table(1, states=(RunState.RUNNING,)).rows
+    assert _final(replace(row, value=None, history=(0.5, 0.1, 0.3)), metric) == pytest.approx(value)
