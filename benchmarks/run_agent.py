@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this checkout, whatever is installed
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import parse
+from sweepkit.cli.sweep_runner import parse
 from sweepkit.paths import default_output_dir
 from sweepkit.runner.plan import make_plan
 

@@ -80,6 +80,16 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
+def last_bytes(path: Path, most: int, *, start: int = 0) -> bytes:
+    """Return the last bytes of a file, `most` at most, of what stands from byte `start` on; b"" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(start, file.seek(0, os.SEEK_END) - most))
+            return file.read()
+    except OSError:
+        return b""
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Wait until no other process of this host has locked a file, and hold its lock. The file is made when needed.

@@ -4,12 +4,13 @@ Our own files are configurations, embedded data and the programs that sweeps nam
 in config/, data/ and code/; an installed package brings them in its folder `bundled`, in the same order.
 """
 
+import contextlib
 import hashlib
 import importlib.resources
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sweepkit.environ import CACHE_DIR_ENV, OUTPUT_DIR_ENV, STORAGE_ENV
@@ -139,20 +140,32 @@ def cache_dir(environ: Mapping[str, str]) -> Path:
     return Path(environ.get(CACHE_DIR_ENV) or default_output_dir(environ) / "cache")
 
 
+def first_there(paths: Iterable[Path], is_it: Callable[[Path], bool] = Path.is_file) -> Path | None:
+    """Return the first path at which something is that is meant, a file by default; None without one."""
+    for path in paths:
+        with contextlib.suppress(OSError):  # a name too long for the file system is a miss too
+            if is_it(path):
+                return path
+    return None
+
+
+def as_written_or_ours(name: str, is_it: Callable[[Path], bool] = Path.is_file) -> Path | None:
+    """Return what a path in a training configuration means: as written, else below the checkout's root; None for none.
+
+    Args:
+        name: The path as the user wrote it.
+        is_it: Whether what is there is meant.
+    """
+    return first_there((Path(name).expanduser(), ROOT_DIR / name), is_it)
+
+
 def find_config(name: str, *, folder: Path = CONFIG_DIR) -> Path | None:
     """Return a configuration's file: as written, else below `folder`, with or without its suffix; None without one.
 
     >>> find_config("quick_test") == CONFIG_DIR / "quick_test.yaml"
     True
     """
-    written = Path(name).expanduser()
-    for path in (written, folder / name, folder / f"{name}.yaml", ROOT_DIR / name):
-        try:
-            if path.is_file():
-                return path
-        except OSError:  # a name too long for the file system is a miss too
-            continue
-    return None
+    return first_there((Path(name).expanduser(), folder / name, folder / f"{name}.yaml", ROOT_DIR / name))
 
 
 def slug(name: str) -> str:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 import sweepkit
 from sweepkit.agents.identity import host_name
-from sweepkit.agents.results import describe_surroundings, write_atomically, write_result
+from sweepkit.agents.results import attempts_in, describe_surroundings, write_atomically, write_result
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
@@ -107,3 +109,11 @@ def test_a_reader_never_meets_half_a_file(tmp_path):
         stop.set()
         writer.join()
     assert os.listdir(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize(("text", "attempts"), [('{"attempts": 2}', 2), ("{}", 0), ("null", 0), ('{"att', 0)])
+def test_a_result_file_that_is_none_says_of_no_attempt(tmp_path, text, attempts):
+    file = tmp_path / "run_a_result.json"
+    assert attempts_in(file) == 0
+    file.write_text(text)
+    assert attempts_in(file) == attempts

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from snapshots import words_of
 
 from sweepkit.analysis.pareto import dominates
-from sweepkit.analysis.progress import Watched, metrics_of, row_of, snapshot
+from sweepkit.analysis.progress import Watched, row_of, snapshot
 from sweepkit.analysis.ranking import best_configuration, front_runs, ranked
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import OUTCOME, values_of
-from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState, metrics_of
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
 from sweepkit.monitor.render import Picture, as_text, plain

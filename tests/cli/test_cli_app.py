@@ -13,10 +13,12 @@ from sweeping import in_this_process
 
 from sweepkit.cli import app, parallel_sweep_runner, sweep_runner
 from sweepkit.cli.commands import COMMANDS
-from sweepkit.cli.options import RunnerCommand, parse, parse_parallel
+from sweepkit.cli.options import RunnerCommand
 from sweepkit.cli.overview import SUMMARIES
+from sweepkit.cli.parallel_sweep_runner import parse_parallel
 from sweepkit.cli.parsing import Parser
 from sweepkit.cli.setup_commands import _tree
+from sweepkit.cli.sweep_runner import parse
 from sweepkit.paths import CODE_DIR, ROOT_DIR, default_output_dir
 from sweepkit.runner.options import RunOptions
 

@@ -23,8 +23,9 @@ from sweepkit.cli import (
     ensemble,
     monitor_sweep,
     optimize_options,
-    options,
+    parallel_sweep_runner,
     parameter_importance,
+    sweep_runner,
     trainer,
 )
 from sweepkit.cli.commands import COMMANDS
@@ -34,8 +35,8 @@ from sweepkit.training.config.files import find_training_config
 
 PAGES = [ROOT_DIR / "README.md", *sorted((ROOT_DIR / "docs").glob("*.md"))]
 SCRIPTS = {  # what reads the words of each script
-    "sweep_runner.py": lambda words: options.parse(words, output_dir=None),
-    "parallel_sweep_runner.py": lambda words: options.parse_parallel(words, output_dir=None),
+    "sweep_runner.py": lambda words: sweep_runner.parse(words, output_dir=None),
+    "parallel_sweep_runner.py": lambda words: parallel_sweep_runner.parse_parallel(words, output_dir=None),
     "compare_models.py": lambda words: comparison_options.parse_compare(words, output_dir=None),
     "seed_ttest.py": lambda words: comparison_options.parse_ttest(words, output_dir=None),
     "optimize.py": lambda words: optimize_options.parse(words, output_dir=None),

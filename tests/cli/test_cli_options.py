@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from sweepkit.cli.comparison_options import parse_compare, parse_ttest
-from sweepkit.cli.options import RunnerCommand, parse, parse_parallel
+from sweepkit.cli.options import RunnerCommand
+from sweepkit.cli.parallel_sweep_runner import parse_parallel
+from sweepkit.cli.sweep_runner import parse
 from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from depth import examples
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from sweepkit.compare.ensemble import Ensemble, _member, _together
 from sweepkit.metrics.consensus import consensus, soft_vote
+from sweepkit.training.images.scores import scores
 
 
 def test_the_text_that_the_others_agree_with_is_chosen():
@@ -53,6 +55,13 @@ def members(tmp_path):
 def test_classes_are_voted_softly_and_scored_against_the_single_best(members):
     metric, single, together, rows = _together(members)
     assert metric == "macro_f1" and rows == 6 and together == 1.0 and max(single) < 1.0
+
+
+def test_a_class_that_is_only_guessed_counts_as_in_a_training(tmp_path):
+    rows = ["image,label,predicted,fold,p_a,p_b,p_c", "1,a,a,1,1,0,0", "2,b,c,1,0,0,1"]
+    (tmp_path / "predictions.csv").write_text("\n".join(rows) + "\n")
+    _, (single,), together, _ = _together([tmp_path])
+    assert single == together == scores(np.array([0, 1]), np.array([0, 2]))["macro_f1"] == pytest.approx(1 / 3)
 
 
 def test_summaries_are_chosen_by_consensus(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sweepkit.cli.optimize_options import parse as parse_optimize
-from sweepkit.cli.options import parse as parse_sweep_runner
+from sweepkit.cli.sweep_runner import parse as parse_sweep_runner
 from sweepkit.errors import SpecError
 from sweepkit.paths import ROOT_DIR
 from sweepkit.runner.options import RunOptions
@@ -184,7 +184,7 @@ def parse_known(parser, options, given):
 
 
 def test_the_commands_of_the_sweeps_are_taken(monkeypatch, tmp_path):
-    from sweepkit.cli.options import parse_parallel
+    from sweepkit.cli.parallel_sweep_runner import parse_parallel
 
     monkeypatch.chdir(ROOT_DIR / "code")
     (_, script, *options) = commands("sweeps", 64)[0]

@@ -1,6 +1,5 @@
 """Learning curves: what is drawn is what the stopping rule decided by, on every axis; and every figure by its name."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -8,12 +7,13 @@ import pytest
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import SweepKitError
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.reports.figures.curves import CurveStyle, learning_curves, stopping_limits
-from sweepkit.reports.figures.library import KINDS, figure, plotly_json
+from sweepkit.reports.figures.curves import CurveStyle, _final, learning_curves, stopping_limits
+from sweepkit.reports.figures.library import KINDS, figure
 from sweepkit.reports.figures.page import colours
+from sweepkit.reports.figures.shown import as_plotly
 from sweepkit.reports.study_report import ReportContext, study_report
 from sweepkit.stopping.make import limits, make_rule
 from sweepkit.sweep_config.read import from_config
@@ -147,10 +147,11 @@ def test_every_figure_has_a_name_and_is_valid_light_and_dark():
     options = {"slice": {"parameter": "lr"}, "heat_map": {"pair": ("lr", "model")}}
     for kind in sorted(set(KINDS) - {"importance"}):
         drawn = figure(kind, made, **options.get(kind, {}))
-        for dark in (False, True):
-            shown = plotly_json(drawn, dark=dark)
-            assert shown["layout"]["font"]["color"] == colours(dark=dark)["--ink"]
-            Figure(json.loads(json.dumps(shown)))
+        shown = as_plotly([drawn])
+        assert not drawn.data or shown.layout.font.color == colours()["--ink"]
+        assert not any(name in shown.to_json() for name in colours(dark=True))  # a page of either kind has them
+    for colour in colours(dark=True).values():
+        Figure(layout={"font": {"color": colour}})
     with pytest.raises(SweepKitError, match="figure: must be one of"):
         figure("pie", made)
     with pytest.raises(SweepKitError, match="of two parameters that vary"):
@@ -164,3 +165,10 @@ def test_a_report_has_the_curves_and_stays_small():
     page = study_report(table(600, 50), ReportContext())
     assert 'id="plot-learning_curves"' in page and NASTY not in page
     assert len(page.encode()) < 1_000_000
+
+
+@pytest.mark.parametrize(("rule", "value"), [("best", 0.1), ("last", 0.3), ("mean_of_last 2", 0.2)])
+def test_a_running_run_is_coloured_by_what_its_reports_come_to(rule, value):
+    metric = Metric(name="loss", goal=Goal.MINIMIZE, value=rule)
+    (row,) = table(1, states=(RunState.RUNNING,)).rows
+    assert _final(replace(row, value=None, history=(0.5, 0.1, 0.3)), metric) == pytest.approx(value)

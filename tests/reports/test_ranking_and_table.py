@@ -19,8 +19,9 @@ from sweepkit.model.records import SEED_FACT, VALUE_FACT, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
 from sweepkit.reports.methods import methods
-from sweepkit.reports.table import as_csv, dotted, parameter_names
+from sweepkit.reports.table import as_csv, parameter_names
 from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.text.nested_tables import flattened
 
 
 def spec(goal=Goal.MAXIMIZE):
@@ -113,7 +114,7 @@ def test_only_parameters_that_vary_are_shown():
     runs = [run(0, params={"a": 1, "b": {"c": 1}}), run(1, params={"a": 1, "b": {"c": 2}})]
     assert parameter_names(runs) == ["b.c"]
     assert parameter_names(runs[:1]) == ["a", "b.c"]
-    assert dotted({"a": {}, "b": {"c": {"d": 1}}}) == {"a": {}, "b.c.d": 1}
+    assert flattened({"a": {}, "b": {"c": {"d": 1}}}) == {"a": {}, "b.c.d": 1}
 
 
 # -- a full memory -----------------------------------------------------------------------------------------------------

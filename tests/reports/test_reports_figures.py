@@ -14,11 +14,12 @@ from sweepkit.analysis.association import associations
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.summary import reasons, saved, summary
-from sweepkit.analysis.table import from_runs
+from sweepkit.analysis.table import from_runs, numbers_column
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.figures import static
 from sweepkit.reports.figures.base import bin_names
+from sweepkit.reports.figures.heat import cells
 from sweepkit.reports.figures.history import optimization_history
 from sweepkit.reports.figures.importances import param_importances
 from sweepkit.reports.figures.page import embedded, plotly_js, write_figure
@@ -270,3 +271,12 @@ def test_the_bins_of_a_heat_map_are_told_apart_by_their_names(edges):
     names = bin_names(edges)
     assert len(set(names)) == len(edges) - 1
     assert all(low != high for low, high in (name.split("–") for name in names))
+
+
+@given(values=st.lists(st.integers(0, 40), min_size=9, max_size=60), bins=st.sampled_from([4, 5]))
+def test_the_cells_of_a_heat_map_are_in_the_order_of_their_values(values, bins):
+    table = from_rows([{"params.x": value, "value": 0.0} for value in values])
+    at, names = cells(numbers_column("x", values, missing=False), table.rows, bins=bins)
+    assert [x for _, x in sorted(zip(values, at, strict=True))] == sorted(at)
+    assert set(at) <= set(range(len(names))) and len(names) <= max(bins, 8)
+    assert all(len({place for value, place in zip(values, at, strict=True) if value == one}) == 1 for one in values)

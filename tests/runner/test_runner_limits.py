@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from sweepkit.analysis.table import is_number
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.model.distributions import MOST_GRID_VALUES
+from sweepkit.model.numbers import is_finite
 from sweepkit.search.make import make_engine
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.text import yaml
@@ -65,7 +65,7 @@ def test_a_text_that_would_take_minutes_is_refused(text, most, monkeypatch):
 
 
 def test_an_integer_beyond_every_float_is_no_number():
-    assert not is_number(10**400) and not is_number(-(10**400)) and is_number(10**300)
+    assert not is_finite(10**400) and not is_finite(-(10**400)) and is_finite(10**300)
 
 
 def test_numbers_beyond_a_models_range_are_at_its_ends():

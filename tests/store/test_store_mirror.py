@@ -238,6 +238,16 @@ def test_a_summary_counts_as_a_value(store, url):
     assert load("summary", url)[1].value == 0.75
 
 
+@pytest.mark.parametrize(("rule", "value"), [("best", 1.0), ("last", 2.0), ("mean_of_last 2", 1.5)])
+def test_a_finished_trial_has_the_value_that_the_run_has(store, url, rule, value):
+    sweep = contract.new_sweep(store, "valued", meta={"value": rule})
+    attempt = store.add_and_claim(sweep, 0, {}, **AGENT)
+    store.report(attempt, contract.reports(3.0, 1.0, 2.0), metric="loss", goal="minimize")
+    store.finish(attempt, RunState.FINISHED, reason="ok")
+    sync_mirror(store, sweep, url, SPACE)
+    assert load("valued", url)[1].value == value
+
+
 def test_a_foreign_study_is_left_alone(store, url, tmp_path):
     sweep, _ = five_runs(store)
     sync_mirror(store, sweep, url, SPACE)

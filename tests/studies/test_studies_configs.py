@@ -8,7 +8,7 @@ from quick_forms import check
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, find_config
 from sweepkit.search.random import RandomEngine
 from sweepkit.studies.yaml.optuna_config import read_optuna_config
-from sweepkit.studies.yaml.optuna_sweep import full_parameters, searched_names, sweep_dict
+from sweepkit.studies.yaml.optuna_sweep import full_parameters, sweep_dict
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.text.yaml_text import yaml_text
 from sweepkit.training.config.training import apply, flatten, read_training_config
@@ -28,7 +28,7 @@ def test_the_configurations_of_the_guide_are_there():
 
 def test_the_default_space_is_the_fifteen_parameters_of_the_guide():
     config = read_optuna_config(CONFIG_DIR / "optuna" / "optuna_config.yaml")
-    assert set(searched_names(config)) == FIFTEEN
+    assert {parameter.name for parameter in config.parameters} == FIFTEEN
     base = read_training_config(find_config(config.base_config))
     assert base.lora.enabled  # else lora_* would do nothing
 

@@ -55,5 +55,5 @@ def test_no_text_at_all_keeps_a_sweep_from_being_read(seed):
 
 
 def test_the_metric_of_the_record_counts_where_the_text_has_none():
-    found = read_recorded(record(text="\tnothing", metric="acc", goal="maximize"))
-    assert (found.metric.name, found.metric.goal.value) == ("acc", "maximize")
+    found = read_recorded(record(text="\tnothing", metric="acc", goal="maximize", meta={"value": "last"}))
+    assert (found.metric.name, found.metric.goal.value, found.metric.value) == ("acc", "maximize", "last")

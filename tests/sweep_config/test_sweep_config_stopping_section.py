@@ -7,7 +7,7 @@ from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.cli.options import parse
+from sweepkit.cli.sweep_runner import parse
 from sweepkit.errors import SpecError
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import from_config, read_sweep_text

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from sweepkit.text.json_text import finite
 from sweepkit.tracking.reports import ReportWriter
-from sweepkit.training.results import Evaluation, best_of, finite, write_json
+from sweepkit.training.results import Evaluation, best_of, write_json
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # transformers' own, at import

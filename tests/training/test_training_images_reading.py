@@ -240,6 +240,7 @@ def test_builders_at_once_make_one_cache(tmp_path, monkeypatch):
 
 def test_bad_folders_are_told(tmp_path):
     assert WORDS["which-does-not"] in refusal(tmp_path, tmp_path / "none")
+    assert WORDS["which-does-not"] in refusal(tmp_path, "x" * 300)  # no file system has such a name
     (tmp_path / "empty").mkdir()
     assert WORDS["two-or-more"] in refusal(tmp_path, tmp_path / "empty")
     assert "got only 'cat'" in refusal(tmp_path, make_folder(tmp_path / "one", classes=("cat",)))

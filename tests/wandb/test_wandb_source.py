@@ -12,9 +12,9 @@ import warm
 from snapshots import words_of
 from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
-from sweepkit.analysis.progress import Watched, metrics_of, stalled
+from sweepkit.analysis.progress import Watched, stalled
 from sweepkit.errors import DataError
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import RunRecord, metrics_of
 from sweepkit.model.runs import RunState
 from sweepkit.monitor.monitor import polite_s
 from sweepkit.paths import CODE_DIR

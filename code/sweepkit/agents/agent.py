@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sweepkit.agents.context import AgentContext
 from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
@@ -31,6 +30,7 @@ from sweepkit.model.records import STOPPED, Attempt, RunRecord, SweepRecord, Swe
 from sweepkit.model.runs import OPEN, Exhausted, Proposal, RunState, RunView, Wait, count_of
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless, misnamed
 from sweepkit.search.base import Engine
+from sweepkit.store.base import ClaimTerms
 from sweepkit.store.records import SET_ASIDE
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
@@ -203,15 +203,16 @@ class Agent:
         return attempt
 
     def _claim(self, exclude: Collection[str], *, gpus: Sequence[str] = ()) -> Attempt | None:
-        return self._store.claim(self._sweep.sweep_id, **self._asked(exclude), gpus=gpus)
+        return self._store.claim(self._sweep.sweep_id, **self._terms(exclude, gpus=gpus))
 
-    def _asked(self, exclude: Collection[str]) -> dict[str, Any]:
-        """Return who claims a run, and which it will not have."""
+    def _terms(self, exclude: Collection[str], *, gpus: Sequence[str] = ()) -> ClaimTerms:
+        """Return who claims a run, which it will not have, and for which GPUs."""
         return {
             "agent_id": self.context.identity,
             "host": self.context.host,
             "lease_s": self.context.settings.lease_s,
             "exclude": exclude,
+            "gpus": gpus,
         }
 
     def _take_packed(self, slot: Slot, packer: GpuPacker) -> Attempt | None:
@@ -267,7 +268,7 @@ class Agent:
             self._turns_missed = 0 if turn is not None else self._turns_missed + 1
             if turn is None:
                 return None
-            if (attempt := turn.claim(**self._asked(excluded))) is not None:
+            if (attempt := turn.claim(**self._terms(excluded))) is not None:
                 return attempt
             attempt, lost = self._propose_and_claim(fresh=fresh and turn.at_once)
             if lost:  # to one that does not wait for its turn: GPUs that several runs share, or SQLite

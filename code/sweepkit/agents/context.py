@@ -105,8 +105,8 @@ class AgentContext:
         settings: How the agent works.
         surroundings: What every result file carries: versions, commit, host.
         emit: Takes what happens, for the user.
-        program_version: Tells which version of the program stands there now; "" when nobody knows.
-        packages: Tells which packages the environments of its runs have; None asks for none.
+        program_version: Returns which version of the program stands there now; "" when nobody knows.
+        packages: Returns which packages the environments of its runs have; None asks for none.
 
     Attributes:
         orders: What running attempts obey.

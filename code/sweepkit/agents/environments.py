@@ -12,7 +12,7 @@ from sweepkit.store.base import Store
 
 _ENVIRONMENT = "environment"
 _NODE = "node "
-_EQUAL = hashlib.sha256(b"[]").hexdigest()  # of what a node tells that differs in nothing
+_EQUAL = hashlib.sha256(b"[]").hexdigest()  # of what a node reports that differs in nothing
 _MOST_NAMED = 5
 _SITES = frozenset(("site-packages", "dist-packages"))
 

@@ -76,7 +76,7 @@ from sweepkit.agents.warm.program import (
     set_environment,
     unseeded_generators,
 )
-from sweepkit.agents.warm.shelf import Mismatch, Shelf
+from sweepkit.agents.warm.shelf import Mismatch, Shelf, in_place
 from sweepkit.agents.warm.traces import output_apart
 from sweepkit.agents.warm.watch import ImportWatch, stamp
 from sweepkit.environ import ATTEMPT_ENV
@@ -757,13 +757,8 @@ def reaped(pid: int) -> tuple[int, resource.struct_rusage]:
 
     C looks for `resource` in `sys.modules`, from where the shelf has it: it would be imported for every attempt.
     """
-    aside = "resource" not in sys.modules
-    sys.modules.setdefault("resource", resource)
-    try:
+    with in_place(resource):
         _, status, usage = os.wait4(pid, 0)
-    finally:
-        if aside:
-            del sys.modules["resource"]
     return status, usage
 
 

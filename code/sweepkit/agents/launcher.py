@@ -173,7 +173,7 @@ class AttemptLauncher(Protocol):
 
 
 class _Learned:
-    """What forks of one program told about its imports, for the next fork server.
+    """What forks of one program reported of its imports, for the next fork server.
 
     Attributes:
         env: Variables as the program sets them before it imports; None where it takes one away.

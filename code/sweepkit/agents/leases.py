@@ -52,7 +52,7 @@ class LeaseWatch:
         self._seen = seen
 
     def over(self, live: LiveAttempt) -> bool:
-        """Return whether an attempt's lease is over; `look` was told of it before."""
+        """Return whether an attempt's lease is over; as `look` saw it before."""
         seen = self._seen.get(live.attempt_id)
         if seen is None:
             return False

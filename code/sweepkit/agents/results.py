@@ -2,23 +2,25 @@
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.environ import CARRY_FILES_ENV
-from sweepkit.files import write_atomically
+from sweepkit.files import last_bytes, write_atomically
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import counted_metrics
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 from sweepkit.version import VERSION
 
 # Kinds of files that the record carries from hosts that share no folder; a log's is followed by its attempt.
@@ -61,16 +63,9 @@ def log_tail(path: Path, start: int = 0) -> str:
 
     When an exception's message is longer than that, its traceback's end and the message's beginning stand before it.
     """
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(start, size - _LOG_TAIL_BYTES))
-            tail = file.read()
-            if size - start > _LOG_TAIL_BYTES and _TRACEBACK not in tail:
-                file.seek(max(start, size - _SEARCHED_BYTES))
-                tail = _beginning_of_exception(file.read()) + tail
-    except OSError:
-        return ""
+    tail = last_bytes(path, _LOG_TAIL_BYTES, start=start)
+    if len(tail) == _LOG_TAIL_BYTES and _TRACEBACK not in tail:
+        tail = _beginning_of_exception(last_bytes(path, _SEARCHED_BYTES, start=start)) + tail
     return tail.decode("utf-8", "replace")
 
 
@@ -79,10 +74,16 @@ def carried_files(paths: SweepPaths, run: RunRecord, attempt_id: str) -> dict[st
     found = {RESULT_FILE: paths.result(run.run_id).read_bytes()}
     log = paths.log(attempt_id)
     if log.exists():
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_LOG_BYTES))
-            found[f"{LOG_FILE} {attempt_id}"] = file.read()
+        found[f"{LOG_FILE} {attempt_id}"] = last_bytes(log, _KEPT_LOG_BYTES)
     return {name: packed(data) for name, data in found.items()}
+
+
+def attempts_in(result: Path) -> int:
+    """Return how many attempts a run had by its result file; 0 without one. A run tried again has a newer file."""
+    try:
+        return int(json.loads(result.read_bytes())["attempts"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def packed(data: bytes) -> bytes:
@@ -130,16 +131,7 @@ AGAIN = ("sweep_params.", "best_metrics.")
 
 def _flat(params: Mapping[str, Any], best: Mapping[str, float]) -> dict[str, Any]:
     """Return parameters and best metrics once more, each under a key of its own."""
-    named = {".".join((AGAIN[0].rstrip("."), *path)): value for path, value in _leaves(params)}
-    return {**named, **{f"{AGAIN[1]}{name}": value for name, value in best.items()}}
-
-
-def _leaves(params: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*path, str(name)))
-        else:
-            yield (*path, str(name)), value
+    return {**flattened(params, AGAIN[0]), **{f"{AGAIN[1]}{name}": value for name, value in best.items()}}
 
 
 def write_result(

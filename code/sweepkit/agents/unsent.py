@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweepkit.agents.results import carried_files, write_result
+from sweepkit.agents.results import attempts_in, carried_files, write_result
 from sweepkit.files import write_atomically
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState
@@ -68,19 +68,11 @@ def send_unsent(store: Store, sweep: SweepRecord, paths: SweepPaths) -> list[str
 
 
 def _send(store: Store, sweep: SweepRecord, run: RunRecord, paths: SweepPaths, note: Path) -> None:
-    if _attempts_in(paths.result(run.run_id)) < run.attempts:
+    if attempts_in(paths.result(run.run_id)) < run.attempts:
         metric = read_recorded(sweep).metric
         write_result(paths, run, seed=sweep.seed, surroundings=json.loads(note.read_text()), metric=metric)
     for name, data in carried_files(paths, run, note.stem).items():
         store.keep_file(run.run_id, name, data)
-
-
-def _attempts_in(result: Path) -> int:
-    """Return how many attempts a result file has; 0 without one."""
-    try:
-        return int(json.loads(result.read_bytes())["attempts"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return 0
 
 
 def _folder(paths: SweepPaths) -> Path:

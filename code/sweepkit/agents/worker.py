@@ -287,7 +287,7 @@ class Execution:
             self.context.runs.note_value(self.attempt.run.number, said)
 
     def _warn_of_texts(self) -> None:
-        """Tell once of a metric of the sweep that comes as text: it looks logged, and no run has a value of it."""
+        """Warn once of a metric of the sweep that comes as text: it looks logged, and no run has a value of it."""
         for objective in self.context.spec.objectives:
             if objective.name in self.tail.dropped | self.wandb.dropped:
                 rule = "must be reported as a number, got a text in some reports, which do not count"
@@ -337,7 +337,7 @@ class Execution:
         self.context.back()
 
     def _unsent(self) -> Unsent:
-        """Return what the record is still to be told of the process and of its reports."""
+        """Return what is still to be recorded of the process and of its reports."""
         metric = self.context.spec.metric
         return Unsent(
             pid=None if self.unsent_start is None else self.unsent_start.pid,
@@ -565,7 +565,7 @@ class Execution:
         return False
 
     def _pruned(self) -> Decision | None:
-        """Return that the program ended itself as a study's pruner told it to; None when it did not."""
+        """Return that the program ended itself as a study's pruner wanted; None when it did not."""
         reason = self._messages().get("_sweepkit_pruned")
         return None if reason is None else Decision(stop=True, reason=f"pruned {reason}")
 

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from sweepkit.analysis.trained import Trained
+from sweepkit.model.numbers import is_number
 from sweepkit.model.runs import ENDED_WELL
 
 
@@ -112,7 +113,7 @@ def _sweep(run: Trained) -> str | None:
 
 
 def _numbers(values: Any) -> list[float]:
-    return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return [value for value in values if is_number(value)]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweepkit.analysis.table import is_number
 from sweepkit.errors import DataError
+from sweepkit.model.numbers import is_finite
 from sweepkit.model.runs import CUT_SHORT, RunState
 
 _EMPTY = ("", "nan", "na", "n/a", "#n/a", "-", "--", "—", "<na>", "nat")  # not "none": optimizers are called so
@@ -69,7 +69,7 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
     for reads in (_percent, _decimal_comma, _thousands):
         said = reads(name, texts, delimiter)
         if said is not None:
-            if reads is _percent and any(is_number(value) and value for value in plain):
+            if reads is _percent and any(is_finite(value) and value for value in plain):
                 return plain, ""  # 41.2% beside 39.5: nobody knows what the second is
             number, sentence = said
             if reads is _decimal_comma:  # then a dot is none: 1.200 beside 1.234,5
@@ -182,7 +182,7 @@ def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
         (row, value)
         for row, value in enumerate(values, 1)
         if value is not None
-        and not is_number(value)
+        and not is_finite(value)
         and not isinstance(value, float)  # infinities are none that counts
     ]
     if wrong:
@@ -197,7 +197,7 @@ def seconds(value: Any) -> float | None:
     >>> seconds(3), seconds("1.2min"), seconds("0 days 00:01:30"), seconds("red")
     (3.0, 72.0, 90.0, None)
     """
-    if is_number(value):
+    if is_finite(value):
         return float(value)
     if hasattr(value, "total_seconds"):
         return float(value.total_seconds())
@@ -296,7 +296,7 @@ def _ray_steps(columns: Mapping[str, Sequence[Any]]) -> list[float]:
     if _STEPS not in columns or "done" not in columns:
         return []
     steps = [_plain(cell) for cell in columns[_STEPS]]
-    if not all(map(is_number, steps)):
+    if not all(map(is_finite, steps)):
         return []
     sets_it = any(
         key.startswith("config/") and [_plain(cell) for cell in cells] == steps for key, cells in columns.items()

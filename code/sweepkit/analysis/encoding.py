@@ -102,15 +102,15 @@ def causes(table: RunTable) -> list[Column]:
     return [column for column in varying if not (column.seed or bookkeeping(column.name))] or varying
 
 
-def encode(table: RunTable, *, objective: int = 0, averaged: bool = True) -> Design:
-    """Return the design of a table for its `objective`-th metric.
+def encode(table: RunTable, *, averaged: bool = True) -> Design:
+    """Return the design of a table for its first metric.
 
     Args:
         table: The runs.
-        objective: Which of the table's metrics.
         averaged: The runs of one configuration are one row with their mean; else each is a row, by number.
     """
-    rows, values = _usable(table, objective)
+    rows = table.finished()
+    values = [float(row.value or 0.0) for row in rows]
     kept, dropped = _columns(table, rows)
     groups_of_rows = _alike(rows, kept) if averaged else [[index] for index in range(len(rows))]
     first = [rows[group[0]] for group in groups_of_rows]
@@ -168,16 +168,6 @@ def _alike(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[int]]:
         known = tuple(content_key(row.params[c.name]) if c.name in row.params else None for c in columns)
         groups.setdefault(known, []).append(index)
     return list(groups.values())
-
-
-def _usable(table: RunTable, objective: int) -> tuple[list[Row], list[float]]:
-    rows, values = [], []
-    for row in table.finished():
-        if objective and (row.objectives is None or objective >= len(row.objectives)):
-            continue
-        rows.append(row)
-        values.append(row.objectives[objective] if objective and row.objectives else float(row.value or 0.0))
-    return rows, values
 
 
 def _left_out(table: RunTable, used: int) -> dict[str, int]:

@@ -20,10 +20,11 @@ from sweepkit.analysis.cells import (
     without_words,
 )
 from sweepkit.analysis.columns import assign, bare, column_of, direction_of, is_bookkeeping, is_result
-from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
+from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import BEST, LAST, Goal, Metric
+from sweepkit.model.numbers import is_finite
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import is_seed
 from sweepkit.text.nested_tables import unnested
@@ -203,7 +204,7 @@ def _related(plain: Sequence[Mapping[str, Any]], value_at: str) -> dict[str, flo
     """
     found = {}
     for key in plain[0]:
-        pairs = [(row[key], row[value_at]) for row in plain if is_number(row[key]) and is_number(row[value_at])]
+        pairs = [(row[key], row[value_at]) for row in plain if is_finite(row[key]) and is_finite(row[value_at])]
         if key != value_at and len(pairs) >= _LEAST_RELATED and len({x for x, _ in pairs}) > len(pairs) / 2:
             with contextlib.suppress(StatisticsError):
                 found[key] = abs(correlation([x for x, _ in pairs], [y for _, y in pairs]))
@@ -212,7 +213,7 @@ def _related(plain: Sequence[Mapping[str, Any]], value_at: str) -> dict[str, flo
 
 def _column(name: str, cells: Sequence[Any], seed_parameter: str | None) -> Column:
     values = [value for value in cells if value is not None]
-    numeric = bool(values) and all(is_number(value) for value in values)
+    numeric = bool(values) and all(is_finite(value) for value in values)
     made = (numbers_column if numeric else levels_column)(name, values, missing=len(values) < len(cells))
     return replace(made, seed=is_seed(name, seed_parameter))
 
@@ -221,7 +222,7 @@ def _counted(row: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
     """Return which report counts in one of our own tables, "best" or "last", and what it held, by name."""
     for report in (BEST, LAST):
         prefix = f"{report}."
-        found = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix) and is_number(row[key])}
+        found = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix) and is_finite(row[key])}
         if found:
             return report, {name: float(value) for name, value in found.items()}
     return BEST, {}
@@ -233,7 +234,7 @@ def _row(
     lower = {key.lower(): value for key, value in row.items()}
     counted, metrics = _counted(row)
     raw = row.get(value_at)
-    value = float(raw) if is_number(raw) else None
+    value = float(raw) if is_finite(raw) else None
     params: dict[str, float | str] = {}
     for key, column in columns:
         if (item := row.get(key)) is not None:
@@ -251,7 +252,7 @@ def _row(
         metrics=metrics,
         counted=counted,
         duration_s=_duration(lower),
-        attempts=int(lower["attempts"]) if is_number(lower.get("attempts")) else 1,
+        attempts=int(lower["attempts"]) if is_finite(lower.get("attempts")) else 1,
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         reason=text_of(lower["reason"]) if lower.get("reason") is not None else "",
         order=float(index),
@@ -273,11 +274,11 @@ def _duration(row: Mapping[str, Any]) -> float | None:
     import pandas as pd
 
     for start, end in _STAMPS:
-        if is_empty(row.get(end)) or is_number(row[end]):
+        if is_empty(row.get(end)) or is_finite(row[end]):
             continue
         with contextlib.suppress(ValueError, TypeError):
             took = (pd.Timestamp(row[end]) - pd.Timestamp(row.get(start))).total_seconds()
-            if is_number(took):
+            if is_finite(took):
                 return took
     return next((took for key in _DURATIONS if (took := seconds(row.get(key))) is not None), None)
 

@@ -90,7 +90,7 @@ def _effort_of(n: int) -> ForestEffort:
 
 
 def importances(
-    table: RunTable, *, estimator: str = AUTO, objective: int = 0, seed: int = 0, effort: ForestEffort | None = None
+    table: RunTable, *, estimator: str = AUTO, seed: int = 0, effort: ForestEffort | None = None
 ) -> Importance:
     """Return what mattered in a table's runs.
 
@@ -101,7 +101,6 @@ def importances(
         table: The runs.
         estimator: "auto" (the forest where the runs can be exchanged and it predicts them, else anova), "forest",
             "anova", "mdi", "gp", "fanova", "ped_anova" or "eps_squared".
-        objective: Which of the table's metrics.
         seed: Of everything random in the computation, >= 0; the same seed gives the same numbers.
         effort: How much is computed, for the forest; None: fewer refit trees of more configurations.
 
@@ -111,12 +110,12 @@ def importances(
     if estimator not in (*_JUDGED, *ESTIMATORS):
         known = ", ".join([*_JUDGED, *ESTIMATORS])
         raise DataError(f"--estimator: must be one of {known}, got {estimator!r}")
-    if objective >= len(table.metrics):
-        raise DataError(f"{table.name}: must have a metric to explain, got {len(table.metrics)} metrics")
+    if not table.metrics:
+        raise DataError(f"{table.name}: must have a metric to explain, got 0 metrics")
     looks = unequal_looks(table)
     if looks is not None:
         table = looks.last
-    whole = encode(table, objective=objective)
+    whole = encode(table)
     rng = np.random.default_rng(seed)
     design = _sample(whole, rng)
     gate = _gate(design)
@@ -125,16 +124,16 @@ def importances(
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
         estimator, found = "eps_squared", _plain(design, eps_squared(design))
     elif estimator in _JUDGED:
-        estimator, found = _judged(table, whole, design, estimator, objective, rng, effort or _effort_of(design.n))
+        estimator, found = _judged(table, whole, design, estimator, rng, effort or _effort_of(design.n))
     else:
-        found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
+        found = _plain(design, ESTIMATORS[estimator](design, table.metrics[0].goal, rng))
     if found.r2 is not None and found.r2 < LEAST_R2:
         gate = Gate.NO_MODEL
     if estimator == "anova":  # it drew no sample, but chose of all
         design = whole
     elif design.n < whole.n:
         found = replace(found, note="; ".join(filter(None, [found.note, _sampled(design.n, whole.n)])))
-    result = _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+    result = _finished(table, design, found, estimator=estimator, gate=gate)
     if looks is None:
         return result
     why = f"runs made {looks.fewest} to {looks.most} reports, and the best of more is better by luck alone"
@@ -165,16 +164,14 @@ class _Found:
     note: str = ""
 
 
-def _finished(
-    table: RunTable, design: Design, found: _Found, *, estimator: str, objective: int, gate: Gate
-) -> Importance:
+def _finished(table: RunTable, design: Design, found: _Found, *, estimator: str, gate: Gate) -> Importance:
     shares = sorted(found.shares, key=lambda share: -share.value)
     if gate is Gate.NO_MODEL:
         shares = [replace(share, verdict=Verdict.NONE) for share in shares]
     result = Importance(
         estimator=estimator,
-        metric=table.metrics[objective].name,
-        goal=table.metrics[objective].goal,
+        metric=table.metrics[0].name,
+        goal=table.metrics[0].goal,
         shares=tuple(shares),
         n=design.n,
         runs=design.runs,
@@ -211,7 +208,6 @@ def _judged(
     whole: Design,
     design: Design,
     estimator: str,
-    objective: int,
     rng: np.random.Generator,
     effort: ForestEffort,
 ) -> tuple[str, _Found]:
@@ -221,13 +217,13 @@ def _judged(
     """
     adaptive = bool(table.method) and not table.exchangeable
     if estimator == "anova" or (estimator == AUTO and adaptive):
-        return "anova", _anova(table, whole, objective)
+        return "anova", _anova(table, whole)
     found = _forest(design, rng, effort)
     if adaptive:  # its verdict is one of exchangeable runs
         shares = tuple(replace(share, verdict=Verdict.UNJUDGED) for share in found.shares)
         return "forest", replace(found, shares=shares, interactions=(), note=_NO_VERDICT)
     if estimator == AUTO and (found.r2 or 0.0) < LEAST_R2:
-        other = _anova(table, whole, objective)
+        other = _anova(table, whole)
         if (other.r2 or 0.0) >= LEAST_R2:
             note = f"A random forest predicts nothing here (R² {found.r2:.2f}); the Gaussian process does"
             return "anova", replace(other, note=note)
@@ -237,9 +233,9 @@ def _judged(
 _NO_VERDICT = "The engine chose the runs by what it had seen: the forest has no verdict that holds for such runs"
 
 
-def _anova(table: RunTable, averaged: Design, objective: int) -> _Found:
+def _anova(table: RunTable, averaged: Design) -> _Found:
     """Return the shares of the Gaussian process over the declared ranges, and the verdicts by e-value."""
-    design = encode(table, objective=objective, averaged=False)
+    design = encode(table, averaged=False)
     found = anova(design)
     evidence = found.evidence if found.evidence is not None else np.full(len(design.groups), -np.inf)
     shares = tuple(

@@ -133,6 +133,11 @@ class Importance:
         """Return what the numbers were made of, as it is read."""
         return how_many(self.n, "configuration") if self.looked is None else f"{self.looked} of {self.runs} runs"
 
+    @property
+    def sample_size(self) -> int:
+        """Return how many the numbers were made of: configurations, or the runs that were looked at, see `basis`."""
+        return self.n if self.looked is None else self.looked
+
     def top(self, count: int) -> list[str]:
         """Return the names of the most important parameters."""
         return [share.name for share in self.shares[:count]]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sweepkit.analysis.ranking import front_of
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
-from sweepkit.model.metric import BEST, Goal, Metric
+from sweepkit.model.metric import Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
@@ -73,6 +73,24 @@ class Improvement:
     run_id: str
     value: float
     at: float
+
+
+def best_by_stretch(curve: Sequence[Improvement], runs: int, most: int) -> list[float]:
+    """Return the best value so far after each of at most `most` equal stretches of so many runs; [] without a curve.
+
+    >>> points = [Improvement(done=n, run_id="", value=v, at=0.0) for n, v in ((1, 3.0), (3, 1.0))]
+    >>> best_by_stretch(points, 4, 10), best_by_stretch(points, 4, 2)
+    ([3.0, 3.0, 1.0, 1.0], [3.0, 1.0])
+    """
+    if not curve:
+        return []
+    found, newest, stretches = [], 0, min(most, max(runs, 1))
+    for stretch in range(1, stretches + 1):
+        done = -(-stretch * runs // stretches)
+        while newest + 1 < len(curve) and curve[newest + 1].done <= done:
+            newest += 1
+        found.append(curve[newest].value)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,17 +238,6 @@ def total_of(spec: SweepSpec) -> int | None:
         total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
     limits = [limit for limit in (total, spec.run_cap) if limit is not None]
     return min(limits) if limits else None
-
-
-def metric_of(sweep: SweepRecord) -> Metric | None:
-    """Return the metric that a record names; its target and imputations stand in the YAML only."""
-    rule = str(sweep.meta.get("value") or BEST)
-    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=rule) if sweep.metric else None
-
-
-def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
-    """Return the several objectives that a record names, () when it names none."""
-    return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in sweep.meta.get("metrics") or ())
 
 
 def row_of(

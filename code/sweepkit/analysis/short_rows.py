@@ -9,15 +9,13 @@ from sweepkit.analysis.progress import (
     Snapshot,
     Watched,
     WatchedRun,
-    metric_of,
-    metrics_of,
     row_of,
     snapshot,
     total_of,
 )
 from sweepkit.model.configurations import parameters_key
 from sweepkit.model.metric import BEST, Goal, Metric
-from sweepkit.model.records import SweepRecord, lasted_s
+from sweepkit.model.records import SweepRecord, lasted_s, metric_of, metrics_of
 from sweepkit.model.seeds import is_seed
 from sweepkit.model.watched import EndedRuns, PollResult
 from sweepkit.sweep_config.sweep import SweepSpec

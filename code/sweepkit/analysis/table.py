@@ -9,12 +9,12 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
 from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import BEST, Metric
-from sweepkit.model.numbers import fits_float
+from sweepkit.model.numbers import fits_float, is_finite
 from sweepkit.model.objectives import counted_metrics, counted_report, report_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
@@ -357,18 +357,6 @@ def _flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def is_number(value: Any) -> TypeGuard[float]:
-    """Return whether a value is a finite number; bool is none, nor is an integer beyond every float.
-
-    >>> is_number(1), is_number(True), is_number(10**400)
-    (True, False, False)
-    """
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 def text_of(value: Any) -> str:
     """Return a value as a category's name: text as it is, the rest as JSON.
 
@@ -412,14 +400,14 @@ def levels_column(name: str, values: Sequence[Any], *, missing: bool, first: Seq
 
 
 def _column(name: str, parameter: Parameter | None, values: Sequence[Any], *, missing: bool) -> Column:
-    numeric = all(is_number(value) for value in values)
+    numeric = all(is_finite(value) for value in values)
     if parameter is None:
         if numeric and values:
             return numbers_column(name, values, missing=missing)
         return levels_column(name, values, missing=missing)
     given = parameter.distribution
     searched = given.support_size() != 1
-    if not numeric or any(not is_number(value) for value in given.values):
+    if not numeric or any(not is_finite(value) for value in given.values):
         return replace(levels_column(name, values, missing=missing, first=given.values), searched=searched)
     bounds = _bounds(parameter)
     if given.values:
@@ -456,7 +444,7 @@ def _row(
         objectives=objectives,
         metrics={name: float(item) for name, item in reported.items() if math.isfinite(item)},
         counted=counted_report(run, metric),
-        duration_s=float(duration) if is_number(duration) else None,
+        duration_s=float(duration) if is_finite(duration) else None,
         attempts=run.attempts,
         reports=len(run.history),
         at=report_of(run, metric),

@@ -9,6 +9,7 @@ from typing import Any
 from sweepkit.analysis.columns import direction_of
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import is_number
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.stats.groups import ModelScores
 
@@ -134,7 +135,7 @@ def group(trainings: Sequence[Trained], metric: str, *, last: bool = False) -> G
 
 def _score(run: Trained, name: str, last: bool) -> float:
     value = (run.last if last else run.best).get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 def _check_twice(trainings: Sequence[Trained]) -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweepkit.agents.slots import Slot
-    from sweepkit.runner.leader import Leader
     from sweepkit.runner.options import RunOptions, SlotOptions
     from sweepkit.runner.plan import Plan
 
@@ -49,7 +48,6 @@ def run_plan(
     slots: "tuple[Slot, ...]",
     *,
     notes: Sequence[str] = (),
-    leader: "Leader | None" = None,
 ) -> str:
     """Run a sweep until it ends; return its name in the record.
 
@@ -61,7 +59,7 @@ def run_plan(
     from sweepkit.runner.call import Call
     from sweepkit.wandb.upload_client import Online
 
-    with Call(options, [plan], slots=slots, notes=notes, leader=leader, uploads=Online) as call:
+    with Call(options, [plan], slots=slots, notes=notes, uploads=Online) as call:
         code = call.run()
         name = call.sessions[0].sweep.name
     end_as_asked(code, preempted=call.interrupts.preempted)

@@ -1,19 +1,19 @@
-"""The command line of the sweep runners. Imports argparse and nothing heavy: `--help` must answer at once."""
+"""What command lines that make runs take. Imports argparse and nothing heavy: `--help` must answer at once."""
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sweepkit.cli.parsing import OutputFolder, make_parser
+from sweepkit.cli.parsing import OutputFolder
 from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
 # Those of `sweep_config.sampler`, which imports too much for a `--help`; a test compares the two.
 _SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "grid", "qmc", "auto")
-_ENDS = """\
+SCRIPT_ENDS = """\
 
 sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|patience|percentile|successive_halving|
 optuna_hyperband|patient|threshold|wilcoxon|none, …}; docs/stopping.md has the settings of each.
@@ -33,45 +33,9 @@ A third Ctrl-C kills the running runs; SIGTERM terminates them. docs/stopping.md
 1 is also the code of a sweep that was paused by a failure or cancelled; 130 Ctrl-C; SIGTERM 0, or what
 --preempted-exit-code says.
 """
-_EPILOG = """\
-examples:
-  python sweep_runner.py --sweep-config first_sweep            run it, or continue where it stopped
-  python sweep_runner.py --sweep-config first_sweep --dry-run  what would be run
-  python sweep_runner.py --sweep-config my.yaml --count 10 --sampler tpe
-  python sweep_runner.py --sweep-config my.yaml --storage postgresql://user@host/sweeps
-  python sweep_runner.py --sweep-config my.yaml --backend wandb                  W&B's server leads, W&B agents run it
-  python sweep_runner.py --wandb-sweep ENTITY/PROJECT/ID                         work on a sweep that is at W&B already
-  python sweep_runner.py --confirm first_sweep                 its best again with fresh seeds, as a race of 15 runs
-
-from another terminal, while it runs:
-  python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
-                                                               running runs, --cancel terminates them as well
-"""
 
 
-_PARALLEL_EPILOG = """\
-examples:
-  python parallel_sweep_runner.py --single-parallel first_sweep               a worker for each GPU, else per two cores
-  python parallel_sweep_runner.py --single-parallel my.yaml --num-workers 4 --runs-per-worker 5
-  python parallel_sweep_runner.py --single-parallel my.yaml --gpus 0,1,2,3 --gpus-per-run 2
-  python parallel_sweep_runner.py --sweeps a_sweep b_sweep c_sweep            three sweeps share the workers fairly
-  python parallel_sweep_runner.py --confirm first_sweep                       its best again with fresh seeds
-  python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
-  python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
-"""
-
-_CONFIRM = "run the best of a recorded sweep again with fresh seeds: is it really best?"
-_CONTROLS = {
-    "pause": "start no further run of a recorded sweep, wherever it runs, until --resume",
-    "resume": "let a paused sweep go on",
-    "stop": "start no further run; its runners end when the running runs have ended",
-    "cancel": "terminate its running runs, too; they are run again if it is started again",
-    "push": "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again",
-}
-
-
-REPLAY = "replay-stopping"
-_REPLAY = "show what stopping rules would have done with a recorded sweep: epochs used, regret, is the winner stopped"
+CONFIRM_HELP = "run the best of a recorded sweep again with fresh seeds: is it really best?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +78,20 @@ class RunnerCommand:
     delay: float = 0.0
 
 
-def positive(text: str) -> int:
-    """Return a positive whole number of the command line."""
+def _whole(text: str, least: int, most: int | None = None) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        rule = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number {rule}, got {text!r}")
     return number
+
+
+def positive(text: str) -> int:
+    """Return a positive whole number of the command line."""
+    return _whole(text, 1)
 
 
 def _sharing(text: str) -> int | str:
@@ -132,24 +101,12 @@ def _sharing(text: str) -> int | str:
 
 def natural(text: str) -> int:
     """Return a whole number of at least 0 of the command line."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return number
+    return _whole(text, 0)
 
 
 def _exit_status(text: str) -> int:
     """Return an exit status of the command line."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 255:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 255, got {text!r}")
-    return number
+    return _whole(text, 0, 255)
 
 
 def seconds(text: str) -> float:
@@ -178,49 +135,6 @@ def gpu_names(text: str) -> tuple[str, ...]:
     if not all(names):
         raise argparse.ArgumentTypeError(f"must be indices or UUIDs with commas between, as 0,1,3, got {text!r}")
     return names
-
-
-def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
-    """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
-    description = "Run a W&B sweep on this machine: no account, no network."
-    parser = make_parser("sweep_runner.py", description, _EPILOG + _ENDS)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
-    add_wandb_sweep(what)
-    for word, meaning in _CONTROLS.items():
-        what.add_argument(f"--{word}", metavar="NAME", help=meaning)
-    what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
-    what.add_argument(f"--{REPLAY}", metavar="NAME", help=_REPLAY)
-    add_confirm(parser.add_argument_group("with --confirm"))
-    add_common(parser, output_dir)
-    given = parser.parse_args(argv)
-    if given.replay_stopping is not None:
-        return replace(runner_command(parser, given), control=REPLAY, name=given.replay_stopping)
-    named = [(word, name) for word in _CONTROLS if (name := getattr(given, word))]
-    control, name = named[0] if named else (None, "")
-    return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)
-
-
-def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
-    """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
-    description = "Run W&B sweeps on all GPUs of this machine: no account, no network."
-    parser = make_parser("parallel_sweep_runner.py", description, _PARALLEL_EPILOG + _ENDS)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--single-parallel", metavar="NAME|FILE", help="one sweep on all workers: a YAML, or its name in config/sweep/"
-    )
-    what.add_argument("--sweeps", nargs="+", metavar="NAME|FILE", help="several sweeps that share the workers fairly")
-    what.add_argument(
-        "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
-    )
-    add_wandb_sweep(what)
-    what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
-    add_confirm(parser.add_argument_group("with --confirm"))
-    add_workers(parser)
-    add_common(parser, output_dir)
-    given = parser.parse_args(argv)
-    files = tuple(given.sweeps or ())
-    return replace(runner_command(parser, given), sweep=given.single_parallel, sweeps=files, join=given.join)
 
 
 def runner_command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> RunnerCommand:

@@ -3,21 +3,65 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import RunnerCommand, parse_parallel
+from sweepkit.cli.options import (
+    CONFIRM_HELP,
+    SCRIPT_ENDS,
+    RunnerCommand,
+    add_common,
+    add_confirm,
+    add_wandb_sweep,
+    add_workers,
+    runner_command,
+)
+from sweepkit.cli.parsing import make_parser
 from sweepkit.errors import ConflictError
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
     from sweepkit.runner.plan import Plan
 
+_EPILOG = """\
+examples:
+  python parallel_sweep_runner.py --single-parallel first_sweep               a worker for each GPU, else per two cores
+  python parallel_sweep_runner.py --single-parallel my.yaml --num-workers 4 --runs-per-worker 5
+  python parallel_sweep_runner.py --single-parallel my.yaml --gpus 0,1,2,3 --gpus-per-run 2
+  python parallel_sweep_runner.py --sweeps a_sweep b_sweep c_sweep            three sweeps share the workers fairly
+  python parallel_sweep_runner.py --confirm first_sweep                       its best again with fresh seeds
+  python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
+  python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
+"""
+
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     return run_parallel(parse_parallel(argv, output_dir=None))
+
+
+def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
+    """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
+    description = "Run W&B sweeps on all GPUs of this machine: no account, no network."
+    parser = make_parser("parallel_sweep_runner.py", description, _EPILOG + SCRIPT_ENDS)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--single-parallel", metavar="NAME|FILE", help="one sweep on all workers: a YAML, or its name in config/sweep/"
+    )
+    what.add_argument("--sweeps", nargs="+", metavar="NAME|FILE", help="several sweeps that share the workers fairly")
+    what.add_argument(
+        "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
+    )
+    add_wandb_sweep(what)
+    what.add_argument("--confirm", metavar="NAME", help=CONFIRM_HELP)
+    add_confirm(parser.add_argument_group("with --confirm"))
+    add_workers(parser)
+    add_common(parser, output_dir)
+    given = parser.parse_args(argv)
+    files = tuple(given.sweeps or ())
+    return replace(runner_command(parser, given), sweep=given.single_parallel, sweeps=files, join=given.join)
 
 
 def run_parallel(command: RunnerCommand) -> int:

@@ -2,11 +2,22 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.called import place_words, typed
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import REPLAY, RunnerCommand, parse
+from sweepkit.cli.options import (
+    CONFIRM_HELP,
+    SCRIPT_ENDS,
+    RunnerCommand,
+    add_common,
+    add_confirm,
+    add_wandb_sweep,
+    runner_command,
+)
+from sweepkit.cli.parsing import make_parser
 from sweepkit.runner.options import RunOptions
 from sweepkit.text.shown import say
 
@@ -15,11 +26,58 @@ if TYPE_CHECKING:
     from sweepkit.runner.dry_run import DryRun
     from sweepkit.runner.plan import Plan
 
+_EPILOG = """\
+examples:
+  python sweep_runner.py --sweep-config first_sweep            run it, or continue where it stopped
+  python sweep_runner.py --sweep-config first_sweep --dry-run  what would be run
+  python sweep_runner.py --sweep-config my.yaml --count 10 --sampler tpe
+  python sweep_runner.py --sweep-config my.yaml --storage postgresql://user@host/sweeps
+  python sweep_runner.py --sweep-config my.yaml --backend wandb                  W&B's server leads, W&B agents run it
+  python sweep_runner.py --wandb-sweep ENTITY/PROJECT/ID                         work on a sweep that is at W&B already
+  python sweep_runner.py --confirm first_sweep                 its best again with fresh seeds, as a race of 15 runs
+
+from another terminal, while it runs:
+  python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
+                                                               running runs, --cancel terminates them as well
+"""
+_CONTROLS = {
+    "pause": "start no further run of a recorded sweep, wherever it runs, until --resume",
+    "resume": "let a paused sweep go on",
+    "stop": "start no further run; its runners end when the running runs have ended",
+    "cancel": "terminate its running runs, too; they are run again if it is started again",
+    "push": "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again",
+}
+_REPLAY = "replay-stopping"
+_REPLAY_HELP = (
+    "show what stopping rules would have done with a recorded sweep: epochs used, regret, is the winner stopped"
+)
+
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     return run_one(parse(argv, output_dir=None))
+
+
+def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
+    """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
+    description = "Run a W&B sweep on this machine: no account, no network."
+    parser = make_parser("sweep_runner.py", description, _EPILOG + SCRIPT_ENDS)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
+    add_wandb_sweep(what)
+    for word, meaning in _CONTROLS.items():
+        what.add_argument(f"--{word}", metavar="NAME", help=meaning)
+    what.add_argument("--confirm", metavar="NAME", help=CONFIRM_HELP)
+    what.add_argument(f"--{_REPLAY}", metavar="NAME", help=_REPLAY_HELP)
+    add_confirm(parser.add_argument_group("with --confirm"))
+    add_common(parser, output_dir)
+    given = parser.parse_args(argv)
+    if given.replay_stopping is not None:
+        return replace(runner_command(parser, given), control=_REPLAY, name=given.replay_stopping)
+    named = [(word, name) for word in _CONTROLS if (name := getattr(given, word))]
+    control, name = named[0] if named else (None, "")
+    return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)
 
 
 def run_one(command: RunnerCommand) -> int:
@@ -28,7 +86,7 @@ def run_one(command: RunnerCommand) -> int:
         from sweepkit.wandb.push import push
 
         return push(command.run, command.name)
-    if command.control == REPLAY:
+    if command.control == _REPLAY:
         from sweepkit.cli.analyze_sweep import replay_stopping
         from sweepkit.sources.options import SourceOptions
 

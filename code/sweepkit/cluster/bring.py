@@ -1,10 +1,9 @@
 """The files of runs, brought from nodes that share no folder: the record carries them, here they are laid down."""
 
 import hashlib
-import json
 from pathlib import Path
 
-from sweepkit.agents.results import LOG_FILE, RESULT_FILE, packed, unpacked
+from sweepkit.agents.results import LOG_FILE, RESULT_FILE, attempts_in, packed, unpacked
 from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
 from sweepkit.store.base import Store
@@ -55,7 +54,7 @@ class RunFiles:
             if data is not None:
                 write_atomically(target, unpacked(data))
                 brought |= kind == RESULT_FILE
-        if _attempts_of(self._paths.result(run_id)) >= attempts:  # they are kept after the end is recorded
+        if attempts_in(self._paths.result(run_id)) >= attempts:  # they are kept after the end is recorded
             del self._awaited[run_id]
         return brought
 
@@ -63,11 +62,3 @@ class RunFiles:
 def _made_of(file: Path) -> str:
     """Return the SHA-256 that the record has of a file as this one is; "" when there is none here."""
     return hashlib.sha256(packed(file.read_bytes())).hexdigest() if file.exists() else ""
-
-
-def _attempts_of(result: Path) -> int:
-    """Return how many attempts a run had by its result file; 0 without one. A run tried again has a newer file."""
-    try:
-        return int(json.loads(result.read_bytes())["attempts"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return 0

@@ -13,8 +13,6 @@ _AT_MOST = 20  # an agent that ended although its sweep goes on is placed again 
 _WORDS = 8  # of the engine, at most
 _BETWEEN_S = 10.0  # the engine may need a while to show what it was given
 
-_HERE = (AgentState.PENDING, AgentState.RUNNING)
-
 
 @dataclass(frozen=True, slots=True)
 class FleetView:

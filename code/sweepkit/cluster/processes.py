@@ -12,6 +12,7 @@ from sweepkit.agents.descent import start_time
 from sweepkit.agents.slots import visible_gpus
 from sweepkit.cluster.engine import AgentJob, AgentPlace, AgentState, EngineError
 from sweepkit.files import locked, write_atomically
+from sweepkit.text.json_text import read_object
 
 
 class ProcessEngine:
@@ -79,9 +80,8 @@ class ProcessEngine:
 
     def _alive(self, name: str) -> int | None:
         """Return the process of a name, None when it has ended; bury it if it was our own child."""
-        try:
-            facts = json.loads(self._file(name).read_text())
-        except (OSError, ValueError):
+        facts = read_object(self._file(name))
+        if facts is None:
             return None
         pid = int(facts["pid"])
         with contextlib.suppress(ChildProcessError):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.analysis.ranking import recorded_configurations
 from sweepkit.compare.read import RESULT
@@ -21,7 +23,6 @@ from sweepkit.metrics.consensus import consensus, soft_vote
 from sweepkit.metrics.scorer import Scorer
 from sweepkit.model.records import SweepRecord
 from sweepkit.paths import SweepPaths, python
-from sweepkit.reports.table import dotted
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, open_recorded, storage_of
 from sweepkit.store.base import Store
@@ -29,7 +30,9 @@ from sweepkit.sweep_config.read import read_recorded
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import read_rows
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 from sweepkit.training.config.training import read_training_config, route
+from sweepkit.training.images.scores import scores
 
 _CONFIRMED = "-confirm"  # of a sweep's name: its best again with fresh seeds
 _CHANCE = "p_"
@@ -122,7 +125,7 @@ def _best(store: Store, record: SweepRecord, spec: SweepSpec, top: int) -> list[
     ranked = sorted(found, key=lambda item: spec.metric.goal.sign * item.value if spec.metric else 0.0)
     if len(ranked) < top:
         raise SweepKitError(f"{record.name}: must have {top} configurations with a value, got {len(ranked)}")
-    return [dotted(item.first.params) for item in ranked[:top]]
+    return [flattened(item.first.params) for item in ranked[:top]]
 
 
 def _with_holdout(params: Mapping[str, Any], holdout: Mapping[str, Any], base: Path) -> dict[str, Any]:
@@ -190,11 +193,7 @@ def _chances(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def _macro_f1(labels: Sequence[str], predicted: Sequence[str]) -> float:
-    """Return the mean over the classes of the F1 score."""
-    pairs = list(zip(labels, predicted, strict=True))
-    scores = []
-    for name in sorted(set(labels)):
-        hits = sum(label == guess == name for label, guess in pairs)
-        named = sum(label == name for label in labels) + sum(guess == name for guess in predicted)
-        scores.append(2 * hits / named if named else 0.0)
-    return sum(scores) / len(scores)
+    """Return the mean over the classes of the F1 score, as a training has it."""
+    codes = {name: code for code, name in enumerate(sorted({*labels, *predicted}))}
+    right, guessed = (np.array([codes[name] for name in names]) for names in (labels, predicted))
+    return scores(right, guessed)["macro_f1"]

@@ -22,8 +22,9 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.examples import EXAMPLES, read_examples
 from sweepkit.reports.files import relative
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.table import short
 from sweepkit.runner.find_sweep import metric_beside
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.table_files import DELIMITER, READ_AS, is_table, read_table
 
 RESULT = "training_results.json"
@@ -137,7 +138,7 @@ def sweep_groups(
     Raises:
         SweepKitError: No run has the parameter.
     """
-    flat = [dotted(run.params) for run in runs]
+    flat = [flattened(run.params) for run in runs]
     known = list(dict.fromkeys(key for row in flat for key in row))
     column = next((key for key in known if key == by or key.rpartition(".")[2] == by), None)
     if column is None:

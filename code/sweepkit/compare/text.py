@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.analysis.budget import Budget, budget_sentences
+from sweepkit.model.numbers import how_many
 from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, folded, latex, latex_packages
 from sweepkit.stats.comparison import Comparison, DecidingTest, Pair
 from sweepkit.stats.groups import ScoreSummary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
 from sweepkit.stats.student import Estimate
-from sweepkit.stats.words import difference_text, p_text, seeds_text, several
+from sweepkit.stats.words import difference_text, p_text, seeds_text
 from sweepkit.text.json_text import json_text, picked
 
 _METHODS = {
@@ -61,7 +62,7 @@ def _headline(report: ComparisonReport) -> str:
     """Return what was measured, on one line."""
     models = [model for model in report.comparison.models if model.n]
     seeds = list(dict.fromkeys(seed for model in models for seed in model.seeds))
-    runs = several(sum(model.n for model in models), "run")
+    runs = how_many(sum(model.n for model in models), "run")
     shown = ", ".join(seeds[:10]) + (", …" if len(seeds) > 10 else "")
     parts = [f"metric {report.metric}", *report.context, f"{runs}, seeds {shown}" if seeds else runs]
     return " | ".join(parts)
@@ -183,7 +184,7 @@ def comparison_text(report: ComparisonReport, *, width: int = 100) -> str:
     parts += [f"warning: {warning}" for warning in report.warnings]
     parts += ["", as_text(_model_table(report), width=width)]
     if report.comparison.pairs:
-        method = f"test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}"
+        method = f"test: {_METHODS[report.comparison.method]}; Holm over {how_many(report.comparison.tested, 'pair')}"
         parts += ["", method, as_text(_pair_table(report), width=width)]
     said = _sentences(report)
     parts += ["", *said] if said else []
@@ -206,7 +207,7 @@ def comparison_markdown(report: ComparisonReport) -> str:
     parts.append(as_markdown(_model_table(report)))
     if report.comparison.pairs:
         parts.append(
-            f"Test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}."
+            f"Test: {_METHODS[report.comparison.method]}; Holm over {how_many(report.comparison.tested, 'pair')}."
         )
         parts.append(as_markdown(_pair_table(report)))
     lines = [*_sentences(report), *report.notes, *report.comparison.notes]

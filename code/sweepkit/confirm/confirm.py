@@ -193,7 +193,8 @@ def _end_of(store: "Store", record: SweepRecord, plan: RacePlan) -> "End | None"
 
 def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[str, Any]) -> int:
     """Print what would be run; return the exit code."""
-    from sweepkit.reports.table import dotted, short
+    from sweepkit.reports.table import short
+    from sweepkit.text.nested_tables import flattened
 
     rounds = ", ".join(f"{keep} x {each}" for keep, each in setup.rounds)
     if options.json:
@@ -202,7 +203,7 @@ def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[st
         return 0
     say(f"{plan.spec.name}: at most {setup.total()} runs ({rounds}), seeds {setup.seeds[0]} to {setup.seeds[-1]}")
     for place, item in enumerate(setup.candidates, 1):
-        values = "  ".join(f"{name}={short(value)}" for name, value in dotted(item.params).items())
+        values = "  ".join(f"{name}={short(value)}" for name, value in flattened(item.params).items())
         why = f"by {setup.model.split(',')[0]}" if item.by_model else "by score"
         mean, over = ("mean ", f" over {len(item.scores)} seeds") if len(item.scores) > 1 else ("", "")
         worth = f"{mean}{setup.metric} = {item.sweep_score:.5g}{over}"

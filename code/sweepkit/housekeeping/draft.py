@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweepkit.model.numbers import is_number
 from sweepkit.syntax import parse
 from sweepkit.text.yaml_text import scalar
 
@@ -133,7 +134,7 @@ def _searched(option: _ProgramOption) -> str:
         rate = "{distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-2}"
         share = rate if _LOGARITHMIC.search(option.name) else "{min: 0.0, max: 1.0}"
         return {float: share, int: "{min: 1, max: 10}"}.get(option.kind, "")
-    if option.kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if option.kind is float and is_number(value):
         return _around(option.name, float(value))
     if option.kind is int and isinstance(value, int) and value > 0:
         listed = sorted({max(1, value // 2), value, value * 2})

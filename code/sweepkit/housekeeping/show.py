@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.program_versions import VERSION
+from sweepkit.files import last_bytes
 from sweepkit.housekeeping.find import SweepPlace, best_run, find_run, opened
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.model.identity import versions_in
 from sweepkit.model.objectives import metrics_in, values_of
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.reports.files import relative
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.table import short
 from sweepkit.store.watch import Watch
 from sweepkit.text.canvas import Line, plotted
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.shown import bar, printable
 
 if TYPE_CHECKING:
@@ -123,13 +125,7 @@ def _lasted(began: float, ended: float | None) -> float | None:
 
 def _tail(file: Path, lines: int) -> list[str]:
     """Return the last lines of a file, [] where it is not there; of the last 64 KiB at most."""
-    try:
-        with file.open("rb") as opened_file:
-            size = opened_file.seek(0, 2)
-            opened_file.seek(max(0, size - _READ_BYTES))
-            text = opened_file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
+    text = last_bytes(file, _READ_BYTES).decode("utf-8", "replace")
     return text.splitlines()[-lines:] if lines else []
 
 
@@ -148,7 +144,7 @@ def shown_text(run: dict[str, Any]) -> str:
     lines += [f"  tags: {', '.join(run['tags'])}"] if run["tags"] else []
     lines += [f"  note: {run['note']}"] if run["note"] else []
     lines += ["", "configuration"]
-    lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
+    lines += [f"  {name}: {_exactly(value)}" for name, value in flattened(run["params"]).items()]
     if run["metric"] is not None:
         one = {"metric": run["metric"], "goal": run["goal"], "value": run["value"]}
         lines += ["", *(_valued(item) for item in run.get("values", [one]))]
@@ -204,15 +200,15 @@ def _attempt_line(item: dict[str, Any]) -> str:
     return f"  {item['attempt_id']}  {item['state']}  {where}{took}{why}"
 
 
-def _sparkline(values: Sequence[float], columns: int = _COLUMNS) -> str:
-    """Return values in order as a line of blocks, at most `columns` of them; what is no number is a cross.
+def _sparkline(values: Sequence[float]) -> str:
+    """Return values in order as a line of blocks, one a column at most; what is no number is a cross.
 
     Where there are more values than columns each column is the mean of its values.
 
     >>> _sparkline([1.0, 2.0, 3.0, float("nan")])
     '▁▅█✕'
     """
-    parts = min(columns, len(values))
+    parts = min(_COLUMNS, len(values))
     cut = [values[len(values) * n // parts : len(values) * (n + 1) // parts] for n in range(parts)]
     means = [sum(part) / len(part) for part in cut]
     numbers = [value for value in means if math.isfinite(value)]

@@ -13,6 +13,8 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Any
 
+from sweepkit.model.numbers import is_number
+
 MOST_GRID_VALUES = 1_000_000
 
 
@@ -118,7 +120,7 @@ class Distribution:
             if self.probabilities is not None:
                 return math.fsum(self.probabilities[: index + 1])
             return (index + 1) / len(self.values)
-        if not _is_number(value):
+        if not is_number(value):
             raise ValueError(f"{self.kind} has numbers, got {value!r}")
         return min(max(self._numeric_cdf(float(value)), 0.0), 1.0)
 
@@ -216,7 +218,7 @@ class Distribution:
             keys = [content_key(self.values[index]) for index in self._distinct_choices()]
             key = content_key(value)
             return keys.index(key) if key in keys else None
-        if not _is_number(value):
+        if not is_number(value):
             return None
         guess = 0
         if self.kind is Kind.INT_UNIFORM:
@@ -230,7 +232,7 @@ class Distribution:
         """Return whether `value` can be drawn, up to rounding errors of the last digits."""
         if self.support_size() is not None:
             return self.support_index(value) is not None
-        if not _is_number(value) or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value):
             return False
         if self.quantised and not _close(round(value / self._step()) * self._step(), value):
             return False
@@ -455,7 +457,3 @@ def _clip(number: float, low: float, high: float) -> float:
 
 def _close(a: float, b: float) -> bool:
     return a == b or math.isclose(a, b, rel_tol=1e-11, abs_tol=1e-15)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -2,14 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 _MOST_DIGITS = 17  # they tell any two floats apart
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a value is an int or a float; true and false are neither."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_finite(value: Any) -> TypeGuard[float]:
+    """Return whether a value is a number that is finite as a float, too.
+
+    >>> is_finite(1), is_finite(True), is_finite(10**400)
+    (True, False, False)
+    """
+    return is_number(value) and fits_float(value)
 
 
 def fits_float(value: float | int) -> bool:

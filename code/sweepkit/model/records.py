@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
 
@@ -71,6 +72,17 @@ class SweepRecord:
     def confirms(self) -> bool:
         """Return whether it runs the best of another sweep again."""
         return CONFIRMATION_KEY in self.meta
+
+
+def metric_of(sweep: SweepRecord) -> Metric | None:
+    """Return the metric that a record names; its target and imputations stand in the YAML only."""
+    rule = str(sweep.meta.get("value") or BEST)
+    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=rule) if sweep.metric else None
+
+
+def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
+    """Return the several objectives that a record names, () when it names none."""
+    return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in sweep.meta.get("metrics") or ())
 
 
 _PACKING = "packing"
@@ -171,7 +183,7 @@ class RunRecord:
         return self._said(MEAN_OVER_FACT)
 
     def _said(self, name: str) -> str:
-        """Return a fact that its program told: noted while it runs, kept with how it ended."""
+        """Return a fact that its program reported: noted while it runs, kept with how it ended."""
         facts = self.outcome.get("facts")
         known = facts if isinstance(facts, Mapping) and name in facts else self.proposal
         return str(known.get(name, ""))
@@ -287,7 +299,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """What the record is told of an attempt together with its end, as if it had been told before.
+    """What is recorded of an attempt together with its end, as if it had been before.
 
     Args:
         pid: Its process; None when the record knows it.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweepkit.model.distributions import SCALARS
-from sweepkit.model.numbers import fits_float, is_number
+from sweepkit.model.numbers import is_finite
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
 from sweepkit.model.space import Path, Space
@@ -86,7 +86,7 @@ def seed_of(params: Mapping[str, Any], name: str | None) -> int | None:
         value = value.get(key) if isinstance(value, Mapping) else None
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
-    whole = is_number(value) and fits_float(value) and value >= 0 and int(value) == value
+    whole = is_finite(value) and value >= 0 and int(value) == value
     return int(value) if whole else None
 
 

@@ -9,8 +9,6 @@ from sweepkit.analysis.progress import (
     Snapshot,
     Watched,
     WatchedRun,
-    metric_of,
-    metrics_of,
     snapshot,
     total_of,
 )
@@ -18,7 +16,7 @@ from sweepkit.analysis.short_rows import ShortRows, best_counts
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
 from sweepkit.model.metric import Metric
-from sweepkit.model.records import SweepRecord
+from sweepkit.model.records import SweepRecord, metric_of, metrics_of
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import PollResult, WatchedAttempt
 from sweepkit.reports.table import STATE_STYLES

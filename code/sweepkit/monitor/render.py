@@ -1,12 +1,11 @@
 """Pictures of a sweep's snapshot: for a terminal of any width, as plain text, as one JSON object."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun
+from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun, best_by_stretch
 from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
@@ -272,15 +271,7 @@ def sparkline(curve: Sequence[Improvement], runs: int, columns: int) -> str:
     >>> sparkline(points, 4, 10)
     '██▁▁'
     """
-    if not curve or columns < 1:
-        return ""
-    shown = min(columns, max(runs, 1))
-    values, newest = [], 0
-    for column in range(1, shown + 1):
-        done = math.ceil(column * runs / shown)
-        while newest + 1 < len(curve) and curve[newest + 1].done <= done:
-            newest += 1
-        values.append(curve[newest].value)
+    values = best_by_stretch(curve, runs, columns)
     return "".join(bar(value, min(values), max(values)) for value in values)
 
 

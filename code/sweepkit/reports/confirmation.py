@@ -13,9 +13,10 @@ from sweepkit.model.numbers import how_many, mean
 from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.cells import Cells, as_text
 from sweepkit.reports.holdout import HoldoutResult, holdout_from_plain, holdout_lines
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.table import short
 from sweepkit.stats.words import chance_text, difference_text, digits_for
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 
 if TYPE_CHECKING:
     from sweepkit.reports.study_report import Section
@@ -278,7 +279,7 @@ def confirmation_text(race: Confirmation, *, width: int = 120) -> str:
     winner = next((item for item in race.members if item.run_id == race.winner), None)
     lines += verdict(race)
     if winner is not None:
-        chosen = {name: value for name, value in dotted(winner.params).items() if name != race.seed_parameter}
+        chosen = {name: value for name, value in flattened(winner.params).items() if name != race.seed_parameter}
         lines.append("  " + "  ".join(f"{name}={short(value)}" for name, value in chosen.items()))
     return "\n".join(lines)
 

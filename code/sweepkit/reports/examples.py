@@ -5,8 +5,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, short_name
+from sweepkit.model.numbers import is_finite
 from sweepkit.text.csv_text import read_rows
 
 EXAMPLES = "examples.jsonl"
@@ -29,7 +29,7 @@ def read_examples(file: Path) -> Examples | None:
     columns = {
         name: [row[name] for row in rows]
         for name, value in rows[0].items()
-        if is_number(value) and name != "index" and all(is_number(row.get(name)) for row in rows)
+        if is_finite(value) and name != "index" and all(is_finite(row.get(name)) for row in rows)
     }
     said = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
     return Examples(key=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest(), columns=columns)

@@ -15,7 +15,7 @@ from sweepkit.paths import SweepPaths
 from sweepkit.reports.seeds_table import best_in_words
 from sweepkit.reports.table import as_csv, worth_text
 from sweepkit.sweep_config.sweep import SweepSpec
-from sweepkit.text.json_text import json_text
+from sweepkit.text.json_text import json_text, read_object
 from sweepkit.text.yaml_text import comment
 
 
@@ -145,11 +145,7 @@ def _with_expectation(config: Any, paths: SweepPaths, spec: SweepSpec, best: Run
 def _surroundings(paths: SweepPaths, run: RunRecord) -> Mapping[str, Any]:
     """Return where a run was trained as its program wrote it; {} when its files are not on this machine."""
     for name in ("surroundings.json", "training_results.json"):
-        try:
-            content = json.loads((paths.run_dir(run.run_id) / "results" / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
+        if (content := read_object(paths.run_dir(run.run_id) / "results" / name)) is not None:
             return content
     return {}
 

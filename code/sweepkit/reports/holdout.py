@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.ranked import RankedConfiguration
-from sweepkit.stats.words import difference_text, gap_text, several
+from sweepkit.stats.words import difference_text, gap_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def holdout_lines(race: Confirmed, digits: int) -> list[str]:
     parts = []
     for look in race.holdout.looks:
         score = "no value" if look.mean is None else f"{look.mean:.{digits}f}{_half(race, look, digits)}"
-        parts.append(f"{names.get(look.run_id, look.run_id)} {score} ({several(len(look.scores), 'seed')})")
+        parts.append(f"{names.get(look.run_id, look.run_id)} {score} ({how_many(len(look.scores), 'seed')})")
     opened = "" if race.holdout.opened == 1 else f"; opened {race.holdout.opened} times, so it is no longer unseen"
     lines = [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
     lines += _coverage(race)
@@ -125,7 +126,7 @@ def _coverage(race: Confirmed) -> list[str]:
         return []
     known = [look for look in looks if look.example_error is not None]
     if len(known) == len(looks):
-        count = several(known[0].examples, "example")
+        count = how_many(known[0].examples, "example")
         return [f"± is a 95 % interval for new examples: the luck of the seeds and that of the {count} are in it"]
     if race.spread == 0:  # no ± is shown: a program that ignores its seed says nothing of how exact that is
         return []

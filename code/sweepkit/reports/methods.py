@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from sweepkit.analysis.importance_result import Importance
 from sweepkit.analysis.lead import lead
@@ -11,7 +10,7 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.distributions import Distribution
 from sweepkit.model.metric import LAST, mean_of_last
 from sweepkit.model.numbers import how_many
-from sweepkit.model.records import MEAN_OVER_FACT, SEED_FACT, RunRecord
+from sweepkit.model.records import MEAN_OVER_FACT, SEED_FACT
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter
 from sweepkit.reports.resources import cut_sentences
@@ -64,16 +63,6 @@ def methods(
     if listed:
         words.append(f"Versions: {', '.join(listed)}.")
     return [sentence for sentence in words if sentence]
-
-
-def _when(runs: Sequence[RunRecord]) -> str:
-    """Return from when to when runs were run, to the minute, UTC; "" when nobody knows."""
-    began = [run.started_at for run in runs if run.started_at is not None]
-    ended = [run.ended_at for run in runs if run.ended_at is not None]
-    if not began or not ended:
-        return ""
-    first, last = (datetime.fromtimestamp(at, UTC) for at in (min(began), max(ended)))
-    return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
 
 
 def _cut(table: RunTable) -> list[str]:

@@ -13,10 +13,11 @@ from sweepkit.model.objectives import values_of
 from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
-from sweepkit.reports.table import dotted, short, values_row, values_text
+from sweepkit.reports.table import short, values_row, values_text
 from sweepkit.reports.terminal import make_console, make_live
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.shown import say
 
 _LEAST_WORDS, _NARROW_BAR, _WIDE_BAR = 72, 8, 24  # columns of the display's first line
@@ -196,7 +197,7 @@ def clock(seconds: float) -> str:
 
 def configuration(params: Mapping[str, Any]) -> str:
     """Return a configuration on one line."""
-    return "  ".join(f"{name}={short(value)}" for name, value in dotted(params).items())
+    return "  ".join(f"{name}={short(value)}" for name, value in flattened(params).items())
 
 
 def _ending(event: RunEnded, spec: SweepSpec) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweepkit.model.numbers import is_number
+
 _MIB = 1 << 20
 
 
@@ -14,7 +16,7 @@ def peak_memory_mb(outcome: Mapping[str, Any]) -> float | None:
     """
     said = (outcome.get("facts") or {}).get("peak_memory_bytes") or {}
     held = said.get("gpu", said.get("cpu"))
-    if isinstance(held, int | float) and not isinstance(held, bool):
+    if is_number(held):
         return round(held / _MIB, 1)
     mine = outcome.get("peak_memory_mb")
     return float(mine) if isinstance(mine, int | float) and mine else None

@@ -7,23 +7,26 @@ from sweepkit.analysis.replicates import SeedRuns, seed_runs
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.records import RunRecord
 from sweepkit.model.seeds import is_seed, seed_of_run, without_seeds
-from sweepkit.reports.table import as_rich, dotted, parameter_names, short
+from sweepkit.reports.table import as_rich, parameter_names, short
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.nested_tables import flattened
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+_MOST = 30  # lines of a table in a terminal
 
-def sweep_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "tuple[Table, int]":
+
+def sweep_rich(spec: SweepSpec, runs: Sequence[RunRecord]) -> "tuple[Table, int]":
     """Return the table of a sweep for a terminal, and how many lines it leaves out: of configurations, else of runs."""
     found = seed_runs(spec, runs)
     if found:
-        return _seeds_rich(spec, found, limit=limit), max(0, len(found) - limit)
-    return as_rich(spec, runs, limit=limit), max(0, len(runs) - limit)
+        return _seeds_rich(spec, found), max(0, len(found) - _MOST)
+    return as_rich(spec, runs, limit=_MOST), max(0, len(runs) - _MOST)
 
 
-def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) -> "Table":
-    """Return the table for a terminal, at most `limit` configurations."""
+def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns]) -> "Table":
+    """Return the table for a terminal, at most `_MOST` configurations."""
     from rich.table import Table
 
     from sweepkit.reports.terminal import plain
@@ -41,8 +44,8 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) 
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     seeds = spec.extensions.seeds_per_run
-    for item in found[:limit]:
-        flat = dotted(item.runs[0].params)
+    for item in found[:_MOST]:
+        flat = flattened(item.runs[0].params)
         means = [] if item.worth is None else [f"{value:.5g}" for value in item.worth.values]
         counted = 0 if item.worth is None else len(item.worth.runs)
         table.add_row(

@@ -1,11 +1,12 @@
 """Runs to report on, and where they came from."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sweepkit.text.json_text import read_object
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
@@ -47,9 +48,8 @@ class Source:
 def environment_of(source: Source) -> dict[str, str]:
     """Return what the newest result file says of versions, commit, host and device; {} when there is none here."""
     for run in sorted(source.runs, key=lambda run: -(run.ended_at or 0.0)):
-        try:
-            result = json.loads((source.folder / f"run_{run.run_id}_result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        result = read_object(source.folder / f"run_{run.run_id}_result.json")
+        if result is None:
             continue
         beside = {key: result[key] for key in ("git_commit", "code_hash", "host", "device") if result.get(key)}
         return {name: str(value) for name, value in {**(result.get("package_versions") or {}), **beside}.items()}

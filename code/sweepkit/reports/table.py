@@ -20,6 +20,7 @@ from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import csv_text
+from sweepkit.text.nested_tables import flattened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,22 +35,8 @@ STATE_STYLES = {  # in a terminal
 }
 
 _MEMORY = {"gradient_checkpointing", "gradient_accumulation_steps"}
+_MOST_OF_FRONT = 10
 _HEAD = ("number", "run_id", "name", "state", "value", "configuration", "mean")
-
-
-def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration with dotted names.
-
-    >>> dotted({"opt": {"lr": 0.1}, "seed": 1})
-    {'opt.lr': 0.1, 'seed': 1}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(dotted(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def short(value: Any) -> str:
@@ -70,7 +57,7 @@ def parameter_names(runs: Sequence[RunRecord], leave_out: Callable[[str], bool] 
         runs: The runs.
         leave_out: Whether a name is passed over.
     """
-    flat = [dotted(run.params) for run in runs]
+    flat = [flattened(run.params) for run in runs]
     names = [name for name in dict.fromkeys(name for row in flat for name in row) if not leave_out(name)]
     varying = [name for name in names if len({json.dumps(row.get(name), default=str) for row in flat}) > 1]
     return varying or names
@@ -103,7 +90,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             **({"front": run.run_id in front} if spec.metrics else {}),
             **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
             **({"tags": ",".join(tags)} if (tags := run.outcome.get("tags")) else {}),
-            **{f"params.{name}": value for name, value in dotted(run.params).items()},
+            **{f"params.{name}": value for name, value in flattened(run.params).items()},
             **_counted(run, spec.metric),
             "reports": len(run.history),
             "duration_s": run.outcome.get("duration_s"),
@@ -181,8 +168,8 @@ def front_rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any
     ]
 
 
-def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) -> list[str]:
-    """Return the front of several objectives in words, at most `limit` runs of it; [] before there is one."""
+def front_lines(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[str]:
+    """Return the front of several objectives in words, at most ten runs of it; [] before there is one."""
     members = _front(spec, runs)
     volume, reference = front_volume(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if volume is None or reference is None:
@@ -191,8 +178,8 @@ def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) 
     corner = ", ".join(f"{value:.5g}" for value in reference)
     number = f"{len(members)} run{'s' if len(members) != 1 else ''}"
     lines = [f"front: {number} that no other beats on {goals}; hypervolume {volume:.5g} up to ({corner})"]
-    lines += [f"  run {item.first.run_id}  {worth_text(item, spec)}" for item in members[:limit]]
-    return lines + ([f"  … and {len(members) - limit} more"] if len(members) > limit else [])
+    lines += [f"  run {item.first.run_id}  {worth_text(item, spec)}" for item in members[:_MOST_OF_FRONT]]
+    return lines + ([f"  … and {len(members) - _MOST_OF_FRONT} more"] if len(members) > _MOST_OF_FRONT else [])
 
 
 def as_csv(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
@@ -250,7 +237,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         table.add_column("peak MiB", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for run in ranked(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)[:limit]:
-        flat = dotted(run.params)
+        flat = flattened(run.params)
         values = values_of(run, spec.objectives)
         duration = run.outcome.get("duration_s")
         cells: list[str | Text] = [

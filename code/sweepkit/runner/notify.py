@@ -15,10 +15,10 @@ _COMMAND_S = 60.0
 
 
 def notify(target: str, event: Mapping[str, Any]) -> str:
-    """Tell somebody how a sweep ended.
+    """Notify somebody how a sweep ended.
 
     Args:
-        target: A web hook (http://…, https://…), which is posted `told` as JSON; else a command of the shell, which
+        target: A web hook (http://…, https://…), which is posted `event` as JSON; else a command of the shell, which
             reads it from its stdin and finds the words in SWEEPKIT_TEXT.
         event: What happened; `text` has it in words, as chats show it.
 

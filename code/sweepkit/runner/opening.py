@@ -144,7 +144,7 @@ class SweepOpener:
         return next(iter(very or family[-1:]), None)
 
     def _warn_of_change(self, sweep: SweepRecord, version: ProgramVersion, notes: list[str]) -> None:
-        """Tell when the program is another one than that of runs which the sweep has."""
+        """Note when the program is another one than that of runs which the sweep has."""
         known = versions_in(sweep)
         if not known or known[-1].digest == version.digest:
             return

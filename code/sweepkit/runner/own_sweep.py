@@ -130,10 +130,6 @@ def _is_ours(sweep: SweepRecord, known: SweepIdentity, plan: Plan) -> bool:
     )
 
 
-def _digest(plan: Plan) -> str:
-    return version_of(plan.files(), plan.folder).digest
-
-
 def _same_key(sweep: SweepRecord, plan: Plan) -> bool:
     """Return whether a recorded YAML names the program as this one does."""
     from sweepkit.sweep_config.read import read_recorded

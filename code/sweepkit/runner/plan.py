@@ -476,10 +476,10 @@ def _check_function(function: "SpaceFunction", first: Any, base_config: Path | N
     """Refuse a search space function whose first configuration our trainer (given a base configuration) cannot take."""
     if base_config is None or not isinstance(first, Proposal):
         return
-    from sweepkit.reports.table import dotted
+    from sweepkit.text.nested_tables import flattened
     from sweepkit.training.config.training import read_training_config, unknown_parameters
 
-    problems = unknown_parameters(list(dotted(first.params)), type(read_training_config(base_config)))
+    problems = unknown_parameters(list(flattened(first.params)), type(read_training_config(base_config)))
     if problems:
         raise SpecError([replace(item, where=f"{function.file}: {function.name}") for item in problems])
 

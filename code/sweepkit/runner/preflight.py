@@ -7,10 +7,10 @@ from typing import Any
 from sweepkit.model.objectives import OUTCOME, RUNTIME
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
-from sweepkit.reports.table import dotted
 from sweepkit.runner.program_source import ProgramSource
 from sweepkit.runner.unread import unread
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.nested_tables import flattened
 
 
 def first_run_warnings(
@@ -40,7 +40,7 @@ def first_run_warnings(
         said = f"it logged {', '.join(names)}" if names else "it logged nothing"
         hint = f"; did you mean {near[0]!r}?" if near else ""
         warnings.append(f"metric {metric.name!r} was never logged by run {run.run_id}: {said}{hint}")
-    used, parameters = messages.get("_sweepkit_read"), dotted(run.params)
+    used, parameters = messages.get("_sweepkit_read"), flattened(run.params)
     if isinstance(used, list):
         left = [name for name in parameters if name not in used]
     else:

@@ -23,6 +23,9 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+from sweepkit.model.numbers import is_number
+from sweepkit.text.nested_tables import flattened
+
 ERROR_RATE = 0.05  # of the runs like those measured, that need more than `Need.memory_mb`
 _LEAST_MEASURED = 3  # of one kind, before anything is expected of others
 _REMEMBERED = 64  # of one kind, the newest: errors take the square of it
@@ -101,7 +104,7 @@ class NeedModel:
     """
 
     def __init__(self, measured: Sequence[Measured]) -> None:
-        flat = [(_flatten(item.params), item.memory_mb) for item in measured if item.memory_mb > 0]
+        flat = [(flattened(item.params, keep_empty=False), item.memory_mb) for item in measured if item.memory_mb > 0]
         self._kinds = _kind_names(flat)
         self._powers = _powers(flat, [self._kind(params) for params, _ in flat])
         self._of_kind: dict[tuple[str, ...], list[tuple[dict[str, float], float]]] = {}
@@ -113,7 +116,7 @@ class NeedModel:
 
     def need(self, params: Mapping[str, Any]) -> Need:
         """Return what a run with these parameters is expected to need."""
-        flat = _flatten(params)
+        flat = flattened(params, keep_empty=False)
         kind = self._kind(flat)
         rows = self._of_kind.get(kind, [])
         if len(rows) < _LEAST_MEASURED:
@@ -132,16 +135,8 @@ class NeedModel:
         return tuple(f"{name} {params[name]}" for name in self._kinds if name in params)
 
 
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested parameters by their dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        found |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
-
-
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return is_number(value) and math.isfinite(value) and value > 0
 
 
 def _expected(
@@ -281,7 +276,7 @@ class Gains:
         """
         import numpy as np
 
-        flat = [_flatten(pace.params) for pace in self._used]
+        flat = [flattened(pace.params, keep_empty=False) for pace in self._used]
         names = [
             name
             for name in sorted({name for params in flat for name in params if _named_power(name)})

@@ -21,7 +21,7 @@ def sampler_for(sampler: str, *, known: bool, asked: bool) -> str:
 
     tpe models each group of parameters by itself; the Gaussian process has inactive ones at a place of rest; random and
     grid need no model; nsga inherits the parameters that all runs have and draws the others at random. Where a function
-    tells the parameters run by run, "auto" is tpe.
+    suggests the parameters run by run, "auto" is tpe.
 
     Args:
         sampler: The engine's name.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import value_in
 
 
 class _ReportedTrial(Protocol):
@@ -38,7 +39,7 @@ class TrialReports:
         self._trial, self._metric = trial, metric
 
     def report(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Tell one row of metrics to the trial; a row without the metric is passed over.
+        """Report one row of metrics to the trial; a row without the metric is passed over.
 
         Raises:
             optuna.TrialPruned: The study's pruner ends the trial, in the middle of its training.
@@ -59,6 +60,6 @@ class TrialReports:
         """Pass over what is said to an agent: there is none."""
 
     def value(self) -> float:
-        """Return the best finite value, as the record counts a run's; NaN without one, which fails the trial."""
+        """Return what the finite reports come to, as the record counts a run's; NaN without one: the trial fails."""
         finite = [value for value in self.history if math.isfinite(value)]
-        return self._metric.goal.best(finite) if finite else math.nan
+        return value_in(finite, self._metric.goal, self._metric.value) if finite else math.nan

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sweepkit.agents.control import find_sweep_record
-from sweepkit.analysis.progress import metric_of
 from sweepkit.analysis.trained import Trained
 from sweepkit.compare.options import TTestOptions
 from sweepkit.compare.read import csv_groups, goal_of, read_results, sweep_groups
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
-from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.records import RunRecord, SweepRecord, metric_of
 from sweepkit.model.runs import RunState
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.table import short
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import open_recorded, storage_of
 from sweepkit.sources.optuna_source import is_study_name, read_named
+from sweepkit.text.nested_tables import flattened
 from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 
 
@@ -103,7 +103,7 @@ def _runs_of(name: str, options: TTestOptions) -> tuple[SweepRecord, Sequence[Ru
 
 def _regrouped(item: Trained, by: str) -> Trained:
     """Return a training as one of the group that a field of its configuration names."""
-    flat = dotted(item.config)
+    flat = flattened(item.config)
     name = next((key for key in flat if key == by or key.rpartition(".")[2] == by), None)
     if name is None:
         raise SweepKitError(f"--by: must be a field of the configuration, got {by!r}, which {item.where} does not have")

@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweepkit.model.numbers import mean
-from sweepkit.stats.words import several
+from sweepkit.model.numbers import how_many, mean
 
 _SAME = 1e-12  # a spread below this part of the values is rounding, not noise
 
@@ -103,7 +102,7 @@ def data_notes(groups: Sequence[ModelScores], models: Sequence[ScoreSummary], *,
         paired: Whether the scores are paired by seed.
     """
     notes = [
-        f"{item.name}: {several(item.left_out, 'score')} of {item.n + item.left_out} not finite, left out"
+        f"{item.name}: {how_many(item.left_out, 'score')} of {item.n + item.left_out} not finite, left out"
         for item in models
         if item.left_out
     ]

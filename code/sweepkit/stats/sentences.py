@@ -1,8 +1,9 @@
 """What a comparison says in sentences: each pair, what could not be tested and why, what more seeds would show."""
 
+from sweepkit.model.numbers import how_many
 from sweepkit.stats.comparison import Comparison, Pair, doubted
 from sweepkit.stats.power import seeds_needed
-from sweepkit.stats.words import difference_text, digits_for, gap_text, margin_text, p_said, seeds_text, several
+from sweepkit.stats.words import difference_text, digits_for, gap_text, margin_text, p_said, seeds_text
 
 
 def digits_of(comparison: Comparison) -> int:
@@ -94,10 +95,10 @@ def _what_can_be_seen(comparison: Comparison) -> str:
     most = max(pair.detectable for pair in tested if pair.detectable is not None)
     low, high = (difference_text(value, digits, sign=False) for value in (least, most))
     counts = sorted({model.n for model in comparison.models if model.n})
-    shown = several(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    shown = how_many(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     settings = comparison.settings
     size = f">= {low}" if low == high else f">= {low} to {high}, by pair"
-    text = f"{shown} can detect {size} ({settings.power:.0%} power, {several(len(tested), 'pair')})"
+    text = f"{shown} can detect {size} ({settings.power:.0%} power, {how_many(len(tested), 'pair')})"
     worst = max(tested, key=lambda pair: pair.detectable or 0.0)
     if worst.noise is None:
         return text + "."

@@ -17,20 +17,21 @@ import numpy as np
 
 # Of a smooth density the sum at even points is the integral to all digits, from 200 points on.
 _GRID = np.linspace(-9.0, 9.0, 401)
+_LEVEL = 0.95  # how often a lead stays below what is returned here
 _MOST = 12.0  # standard deviations; no level is met beyond
 _HALVINGS = 45  # of that, to a double's last digits
 
 
-def blind_quantile(level: float = 0.95) -> float:
+def blind_quantile() -> float:
     """Return what the distance of two runs of one configuration stays below, in standard deviations.
 
     >>> round(blind_quantile(), 2)
     2.77
     """
-    return math.sqrt(2) * NormalDist().inv_cdf((1 + level) / 2)
+    return math.sqrt(2) * NormalDist().inv_cdf((1 + _LEVEL) / 2)
 
 
-def lead_quantile(count: int, level: float = 0.95) -> float:
+def lead_quantile(count: int) -> float:
     """Return what the lead of the best of `count` equal normal scores stays below, in standard deviations.
 
     No scipy: every sweep ends with this number, and loading that takes longer than all
@@ -38,7 +39,6 @@ def lead_quantile(count: int, level: float = 0.95) -> float:
 
     Args:
         count: Scores, >= 2.
-        level: How often, in (0, 1).
 
     >>> round(lead_quantile(8), 2), round(lead_quantile(60), 2)
     (1.55, 1.09)
@@ -46,7 +46,7 @@ def lead_quantile(count: int, level: float = 0.95) -> float:
     low, high = 0.0, _MOST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _chance_of_more(middle, count) > 1 - level:
+        if _chance_of_more(middle, count) > 1 - _LEVEL:
             low = middle
         else:
             high = middle

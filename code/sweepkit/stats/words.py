@@ -81,15 +81,6 @@ def seeds_text(count: int | None) -> str:
     return ">1000 seeds" if count is None else f"{count} seeds"
 
 
-def several(count: int, noun: str) -> str:
-    """Return a count with its noun.
-
-    >>> several(1, "score"), several(3, "score")
-    ('1 score', '3 scores')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def chance_text(chance: float) -> str:
     """Return a chance with two decimals; never as certain.
 

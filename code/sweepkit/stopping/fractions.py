@@ -7,6 +7,7 @@ from typing import Any
 
 from sweepkit.model.columns import RunViews, column_of
 from sweepkit.model.course import Course, course_of
+from sweepkit.model.numbers import is_number
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.base import StoppingRule
 
@@ -150,4 +151,4 @@ def _length(params: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
         if not isinstance(node, Mapping) or key not in node:
             return None
         node = node[key]
-    return float(node) if isinstance(node, int | float) and not isinstance(node, bool) and node > 0 else None
+    return float(node) if is_number(node) and node > 0 else None

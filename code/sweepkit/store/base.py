@@ -12,7 +12,7 @@ and the record is as before or as after. Methods may be called from several thre
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict, Unpack
 
 from sweepkit.model.records import (
     Attempt,
@@ -32,6 +32,7 @@ __all__ = [
     "Attempt",
     "AttemptRecord",
     "AttemptState",
+    "ClaimTerms",
     "GpuAttempt",
     "LiveAttempt",
     "Report",
@@ -43,18 +44,28 @@ __all__ = [
 ]
 
 
+class ClaimTerms(TypedDict):
+    """What an agent asks for that claims a run.
+
+    Attributes:
+        agent_id: Who asks.
+        host: Where the attempt will be.
+        lease_s: How long it is the agent's without a renewal, in seconds.
+        exclude: Ids of runs that are passed over; none by default.
+        gpus: What it is claimed for: with them it is one of `Store.gpu_attempts` while it is live.
+    """
+
+    agent_id: str
+    host: str
+    lease_s: float
+    exclude: NotRequired[Collection[str]]
+    gpus: NotRequired[Sequence[str]]
+
+
 class Turn(Protocol):
     """Held by one agent at a time; see `Store.turn`."""
 
-    def claim(
-        self,
-        *,
-        agent_id: str,
-        host: str,
-        lease_s: float,
-        exclude: Collection[str] = (),
-        gpus: Sequence[str] = (),
-    ) -> Attempt | None:
+    def claim(self, **terms: Unpack[ClaimTerms]) -> Attempt | None:
         """Take what others added while the turn was waited for, as `Store.claim`; recorded when the turn ends.
 
         Where nobody ever waits it is None: the caller has just looked.
@@ -142,20 +153,11 @@ class Store(Protocol):
         """
         ...
 
-    def claim(
-        self,
-        sweep_id: str,
-        *,
-        agent_id: str,
-        host: str,
-        lease_s: float,
-        exclude: Collection[str] = (),
-        gpus: Sequence[str] = (),
-    ) -> Attempt | None:
+    def claim(self, sweep_id: str, **terms: Unpack[ClaimTerms]) -> Attempt | None:
         """Make an attempt of the pending run with the lowest number: intent first, before any process exists.
 
-        The run becomes RUNNING and its history is emptied. Runs whose ids are in `exclude` are passed over. None when
-        no other run is pending or the sweep is not RUNNING. With `gpus` it is one of `gpu_attempts` while it is live.
+        The run becomes RUNNING and its history is emptied. None when no other run is pending or the sweep is not
+        RUNNING.
         """
         ...
 

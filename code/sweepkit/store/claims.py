@@ -17,16 +17,7 @@ from sweepkit.store.base import Attempt, RunRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What an agent asks for; see `Store.claim`.
-
-    Args:
-        sweep_id: Whose runs.
-        agent_id: Who asks.
-        host: Where the attempt will be.
-        lease_s: How long it is the agent's without a renewal, in seconds.
-        exclude: Ids of runs that are passed over.
-        gpus: What it is claimed for.
-    """
+    """What an agent asks for, of which sweep's runs; see `base.ClaimTerms`."""
 
     sweep_id: str
     agent_id: str

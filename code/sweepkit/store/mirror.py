@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sweepkit.errors import StoreError
 from sweepkit.model.configurations import configuration_of
 from sweepkit.model.distributions import Distribution, Kind, as_choice
-from sweepkit.model.metric import Goal, Metric
-from sweepkit.model.objectives import objectives_of
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import objectives_of, value_of
+from sweepkit.model.records import metric_of, metrics_of
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import CONFIGURATION, RUN_SEED
 from sweepkit.model.space import Parameter, Space
@@ -321,17 +322,14 @@ _State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
 
 def _objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
     """Return what a recorded sweep optimizes: several metrics, one, or one without a name, since Optuna wants one."""
-    several = sweep.meta.get("metrics") or ()
-    if several:
-        return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in several)
-    return (Metric(name=sweep.metric or "", goal=Goal(sweep.goal) if sweep.goal else Goal.MINIMIZE),)
+    return metrics_of(sweep) or (metric_of(sweep) or Metric(name=""),)
 
 
 def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[float] | None]:
     """Return the name of the Optuna state that shows a run, and its values.
 
-    A finished run gets its best finite value; without one it is FAIL, since Optuna has no COMPLETE without a value (the
-    user attribute `state` still says "finished"). A stopped run gets its last finite value, as Optuna's own pruning.
+    A finished run gets its own value (`value_of`); without one it is FAIL, since Optuna has no COMPLETE without a value
+    (the user attribute `state` still says "finished"). A stopped run gets its last finite value, as Optuna prunes.
     With several objectives both are COMPLETE with a value of each (FAIL without): Optuna prunes one objective only, and
     so `best_trials` is the sweep's front.
     """
@@ -339,14 +337,11 @@ def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[flo
         well = run.state.ended_well
         vector = objectives_of(run, metrics) if well else None
         return ("FAIL", None) if vector is None else ("COMPLETE", list(vector))
-    goal = metrics[0].goal
-    finite = [value for value in run.history if math.isfinite(value)]
     if run.state is RunState.FINISHED:
-        if run.summary is not None and math.isfinite(run.summary):
-            finite.append(run.summary)
-        return ("COMPLETE", [goal.best(finite)]) if finite else ("FAIL", None)
+        value = value_of(run, metrics[0])
+        return ("FAIL", None) if value is None else ("COMPLETE", [value])
     if run.state is RunState.STOPPED:
-        return "PRUNED", finite[-1:] or None
+        return "PRUNED", [value for value in run.history if math.isfinite(value)][-1:] or None
     if run.state.done:
         return "FAIL", None
     return ("RUNNING" if run.state is RunState.RUNNING else "WAITING"), None

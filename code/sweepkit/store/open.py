@@ -244,7 +244,7 @@ def connection_arguments(url: sa.URL, application: str) -> dict[str, Any]:
 
 
 def set_session(connection: Any, _: Any = None) -> None:
-    """Tell the server when to give up a session that is silent: a listener of an engine's `connect`."""
+    """Have the server give up a session that is silent: a listener of an engine's `connect`."""
     rows = ", ".join(["(%s, %s)"] * len(_SERVER_SIDE))
     known = (
         f"SELECT set_config(s.name, v.value, false) FROM pg_settings s JOIN (VALUES {rows}) v(name, value) USING (name)"

@@ -9,9 +9,9 @@ on the run's row, so `runs()` is one query; beyond `records.TAIL_CHARS` the olde
 appending stays linear in the number of reports, and each such long run costs `runs()` one query more.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import sqlalchemy as sa
 
@@ -23,6 +23,7 @@ from sweepkit.store.base import (
     Attempt,
     AttemptRecord,
     AttemptState,
+    ClaimTerms,
     GpuAttempt,
     LiveAttempt,
     Report,
@@ -191,21 +192,12 @@ class SqlStore:
 
         return self._try(work)
 
-    def claim(
-        self,
-        sweep_id: str,
-        *,
-        agent_id: str,
-        host: str,
-        lease_s: float,
-        exclude: Collection[str] = (),
-        gpus: Sequence[str] = (),
-    ) -> Attempt | None:
+    def claim(self, sweep_id: str, **terms: Unpack[ClaimTerms]) -> Attempt | None:
         """Make an attempt of the first pending run, or return None; see `Store.claim`."""
         # A look without the write lock first: idle agents ask often, and must not queue with those that write.
         if not self._session.read_quickly(lambda c: writes.any_pending(c, sweep_id)):
             return None
-        claim = Claim(sweep_id=sweep_id, agent_id=agent_id, host=host, lease_s=lease_s, exclude=exclude, gpus=gpus)
+        claim = Claim(sweep_id=sweep_id, **terms)
         if self._session.is_shared:
             return self._try(claim.made_at_once)
         return self._try(claim.made, quickly=True)

@@ -13,13 +13,13 @@ finds no seat there comes again.
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Unpack
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from sweepkit.store import writes
-from sweepkit.store.base import Attempt
+from sweepkit.store.base import Attempt, ClaimTerms
 from sweepkit.store.claims import Claim
 from sweepkit.store.session import StoreSession
 
@@ -64,9 +64,9 @@ class SqlTurn:
         self._sweep_id = sweep_id
         self.claimed = False
 
-    def claim(self, **asked: Any) -> Attempt | None:
+    def claim(self, **terms: Unpack[ClaimTerms]) -> Attempt | None:
         """Do as `Store.claim`; on PostgreSQL it is recorded when the turn ends."""
-        claim = Claim(sweep_id=self._sweep_id, **asked)
+        claim = Claim(sweep_id=self._sweep_id, **terms)
         if self._connection is None:
             return None
         with self._session.errors():

@@ -16,11 +16,11 @@ from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.seeds import is_seed
 from sweepkit.paths import slug
-from sweepkit.reports.table import dotted
 from sweepkit.store.mirror import outcome
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import csv_text
 from sweepkit.text.json_text import json_text
+from sweepkit.text.nested_tables import flattened
 
 _BEST_NAME = "best_params.json"
 _TRIALS_NAME = "all_trials.csv"
@@ -63,7 +63,9 @@ class StudyResult:
             return best_configuration(self.runs, self.spec.metric, seed_parameter=seed)
         wanted = _seedless(self.chosen, seed)  # a run of a later stage has these values, and others beside them
         runs = [run for run in self.runs if _seedless(run.params, seed) == wanted]
-        confirmed = [run for run in runs if len(dotted(run.params)) > len(dotted(self.chosen))] or runs  # with a seed
+        confirmed = [
+            run for run in runs if len(flattened(run.params)) > len(flattened(self.chosen))
+        ] or runs  # with a seed
         return best_configuration(confirmed, self.spec.metric, seed_parameter=seed or "seed")
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
@@ -73,8 +75,8 @@ class StudyResult:
     def tuned(self, run: RunRecord) -> dict[str, Any]:
         """Return the values of the parameters that are searched, by dotted name; constants are left out."""
         fixed = {p.name for p in self.spec.space.parameters if p.distribution.support_size() == 1}
-        kept = None if self.chosen is None else dotted(self.chosen).keys()  # a confirmed one has a seed beside them
-        values = dotted(run.params).items()
+        kept = None if self.chosen is None else flattened(self.chosen).keys()  # a confirmed one has a seed beside them
+        values = flattened(run.params).items()
         return {name: value for name, value in values if name not in fixed and (kept is None or name in kept)}
 
     def front(self) -> list[RunRecord]:
@@ -85,7 +87,7 @@ class StudyResult:
 
 
 def _seedless(params: Mapping[str, Any], seed_parameter: str | None) -> dict[str, Any]:
-    return {name: value for name, value in dotted(params).items() if not is_seed(name, seed_parameter)}
+    return {name: value for name, value in flattened(params).items() if not is_seed(name, seed_parameter)}
 
 
 def folder_of(output_dir: Path, name: str) -> Path:
@@ -198,7 +200,7 @@ def _trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
     `values_<metric>` in its place. Our own columns come last.
     """
     names = [p.name for p in result.spec.space.parameters]
-    names += sorted({name for run in runs for name in dotted(run.params)} - set(names))
+    names += sorted({name for run in runs for name in flattened(run.params)} - set(names))
     columns = ["number", *_valued(result), "datetime_start", "datetime_complete", "duration"]
     columns += [f"params_{name}" for name in names] + ["state", "run_id", "reports", "reason"]
     return csv_text([_row(result, run) for run in runs], columns)
@@ -211,7 +213,7 @@ def _valued(result: StudyResult) -> list[str]:
 
 def _row(result: StudyResult, run: RunRecord) -> dict[str, Any]:
     duration = run.duration_s
-    params = {f"params_{name}": "null" if value is None else value for name, value in dotted(run.params).items()}
+    params = {f"params_{name}": "null" if value is None else value for name, value in flattened(run.params).items()}
     return {
         "number": run.number,
         **dict(zip(_valued(result), result.values(run) or (), strict=False)),

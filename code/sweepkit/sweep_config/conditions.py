@@ -252,7 +252,7 @@ def _parents_first(check: Checker, found: Sequence[_Found]) -> list[Condition] |
 
 
 def _refuse_cycle(check: Checker, waiting: Mapping[Path, _Found]) -> None:
-    """Tell one of the cycles among conditions that wait for each other."""
+    """Refuse one of the cycles among conditions that wait for each other."""
     walk = list(_walk(waiting))
     cycle = walk[walk.index(walk[-1]) :]
     text = " → ".join(".".join(path) for path in cycle)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from sweepkit.model.numbers import fits_float, is_number
+from sweepkit.model.numbers import fits_float, is_finite, is_number
 
 FieldKind = Literal["string", "strings", "boolean", "integer", "number", "float", "mapping", "any"]
 
@@ -160,7 +160,7 @@ class Field:
     def _is_kind(self, value: Any) -> bool:
         match self.kind:
             case "integer":
-                return is_number(value) and fits_float(value) and int(value) == value
+                return is_finite(value) and int(value) == value
             case "number" | "float":
                 return is_number(value)
             case "strings":

@@ -26,7 +26,7 @@ def check_first_points(check: Checker, space: Space, extensions: Extensions) -> 
     if not extensions.first_points:
         return
     if extensions.search_space is not None:
-        rule = "cannot be given where a function tells the parameters run by run (search_space)"
+        rule = "cannot be given where a function suggests the parameters run by run (search_space)"
         return check.refuse(_PLACE, rule, hint="begin with a sweep of these points, and name it under prior_runs")
     known = {parameter.name: parameter.distribution for parameter in space.parameters}
     for index, point in enumerate(extensions.first_points):

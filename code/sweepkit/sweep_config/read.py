@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
-from sweepkit.model.metric import BEST, Goal, Metric
+from sweepkit.model.metric import BEST
 from sweepkit.model.numbers import fits_float
-from sweepkit.model.records import SweepRecord
+from sweepkit.model.records import SweepRecord, metric_of
 from sweepkit.model.space import Space
+from sweepkit.paths import first_there
 from sweepkit.sweep_config import sections
 from sweepkit.sweep_config.checker import Checker, described
 from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_warnings
@@ -104,10 +105,7 @@ def read_recorded(sweep: SweepRecord, *, source: str = "", directory: str = "") 
         directory: As of `read_sweep_text`.
     """
     found = read_accepted(sweep.text, source=source or sweep.name, directory=directory, default_name=sweep.family)
-    if found.objectives or sweep.metric is None:
-        return found
-    value = found.extensions.value or BEST
-    return replace(found, metric=Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=value))
+    return found if found.objectives else replace(found, metric=metric_of(sweep))
 
 
 def read_accepted(text: str, *, source: str = "", directory: str = "", default_name: str = "sweep") -> SweepSpec:
@@ -166,12 +164,8 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
     candidates += [given.with_name(given.name + suffix) for suffix in _SUFFIXES] if given.name else []
     if name_or_path == Path(name_or_path).name:  # a bare name
         candidates += [folder / name_or_path, *(folder / (name_or_path + suffix) for suffix in _SUFFIXES)]
-    for candidate in candidates:
-        try:
-            if candidate.is_file():
-                return candidate
-        except OSError:  # a name too long for the file system is a miss too
-            continue
+    if (found := first_there(candidates)) is not None:
+        return found
     if kind := _special(given):
         raise SpecError([Problem(where=name_or_path, rule="must be a file", got=kind, hint="write the sweep into one")])
     stem = given.name.removesuffix(".yaml").removesuffix(".yml")

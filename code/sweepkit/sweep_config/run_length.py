@@ -36,7 +36,7 @@ def searched_length(space: Space) -> tuple[str, ...] | None:
 
 
 def warn_of_length(check: Checker, space: Space, rule: EarlyTerminate | None, *, ours: bool) -> None:
-    """Tell of a parameter that sets how long a run is, and how the rule compares runs of different length.
+    """Warn of a parameter that sets how long a run is, and how the rule compares runs of different length.
 
     A run that plans its learning rate over its length has come less far at report k when it is longer. Our rules
     compare equal fractions there (`stopping.fractions`), W&B's key means the same report.

@@ -120,11 +120,6 @@ def _any(*schemas: Schema) -> Schema:
     return {"anyOf": list(schemas)}
 
 
-def _typed(types: Sequence[str]) -> Schema:
-    """Return the schema of a mapping that has a type, and whatever else."""
-    return {"type": "object", "required": ["type"], "properties": {"type": _one_of(types)}}
-
-
 def _metric() -> Schema:
     running = _one_of([*METRIC["impute_while_running"].choices, False])  # people write the boolean
     return _mapping({**_section(METRIC), "impute_while_running": running}, required=("name",))

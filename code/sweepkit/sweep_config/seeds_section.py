@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sweepkit.model.numbers import fits_float, is_number
+from sweepkit.model.numbers import is_finite
 from sweepkit.model.seeds import MOST_SEED, parameter_path
 from sweepkit.model.space import Space
 from sweepkit.sweep_config.checker import Checker
@@ -54,7 +54,7 @@ def _read_seeds(check: Checker, node: Any, path: KeyPath) -> tuple[int, ...] | N
 
 
 def _is_whole(value: Any) -> bool:
-    return is_number(value) and fits_float(value) and int(value) == value
+    return is_finite(value) and int(value) == value
 
 
 def check_seeds(check: Checker, data: Mapping[str, Any], space: Space, extensions: Extensions) -> None:

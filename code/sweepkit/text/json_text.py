@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 
@@ -23,18 +24,41 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
-        text = json.dumps(_spelled(value), ensure_ascii=False, indent=indent)
+        text = json.dumps(spelled(value), ensure_ascii=False, indent=indent)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def _spelled(value: Any) -> Any:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file; None where there is no file that can be read, or it holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def spelled(value: Any) -> Any:
+    """Return a value that has a form in JSON: what is not finite becomes the word by which W&B knows it."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
-        return {key: _spelled(part) for key, part in value.items()}
+        return {key: spelled(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelled(part) for part in value]
+        return [spelled(part) for part in value]
     return value
+
+
+def finite(value: Any) -> Any:
+    """Return a value that has a form in JSON: NaN and infinities are None, tuples lists, keys text.
+
+    >>> finite({"a": (1.0, float("nan")), 2: "b"})
+    {'a': [1.0, None], '2': 'b'}
+    """
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def picked(item: Any, *names: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,16 +18,16 @@ _HOLDERS = re.compile(
 _NOT_A_NUMBER = re.compile(r"(?<=[\[:,(]\s)nan\b|(?<=[\[(])nan\b")  # as Python prints it; no literal of its own
 
 
-def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, by dotted names; an empty one stays.
+def flattened(row: Mapping[str, Any], prefix: str = "", *, keep_empty: bool = True) -> dict[str, Any]:
+    """Return nested mappings as one, by dotted names; an empty one stays if it is to be kept.
 
-    >>> flat({"config": {"lr": 0.1, "model": {"name": "t5"}}})
-    {'config.lr': 0.1, 'config.model.name': 't5'}
+    >>> flattened({"config": {"lr": 0.1, "model": {"name": "t5"}}, "seed": 1})
+    {'config.lr': 0.1, 'config.model.name': 't5', 'seed': 1}
     """
     found: dict[str, Any] = {}
     for name, value in row.items():
-        if isinstance(value, dict) and value:
-            found |= flat(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping) and (value or not keep_empty):
+            found |= flattened(value, f"{prefix}{name}.", keep_empty=keep_empty)
         else:
             found[f"{prefix}{name}"] = value
     return found
@@ -49,7 +49,7 @@ def unnested(table: "pd.DataFrame") -> "pd.DataFrame":
         rows = _mappings(str(name), list(column.iloc[:, 0]))
         if rows is not None:
             found = True
-            plain = [flat({str(name): row}) if row else {} for row in rows]
+            plain = [flattened({str(name): row}) if row else {} for row in rows]
             column = pd.DataFrame(plain, index=table.index, dtype=object)
         parts.append(column)
     if not found:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sweepkit.errors import DataError
 from sweepkit.extras import needed
 from sweepkit.text.csv_text import unquoted
-from sweepkit.text.nested_tables import flat, joined_header, unnested
+from sweepkit.text.nested_tables import flattened, joined_header, unnested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,7 @@ def _from_json(file: Path) -> "pd.DataFrame":
         raise DataError(f"{file}: must be JSON, one object a line, got: {error}") from None
     if not all(isinstance(row, dict) for row in found):
         raise DataError(f"{file}: must be JSON, one object a line, got other values")
-    return pd.DataFrame([flat(row) for row in found], dtype=object)
+    return pd.DataFrame([flattened(row) for row in found], dtype=object)
 
 
 def _from_parquet(file: Path) -> "pd.DataFrame":

@@ -46,7 +46,6 @@ def wandb_environment(
     param_path: str | os.PathLike[str],
     directory: str | os.PathLike[str],
     mode: str | None = None,
-    online: bool = False,
 ) -> dict[str, str]:
     """Return the variables that make `wandb.init()` of an unmodified script join this sweep.
 
@@ -57,18 +56,16 @@ def wandb_environment(
             instead, where no WandbTail searches.
         mode: "disabled" makes `wandb.init()` record nothing; "offline" has our trainer record its run whatever its
             configuration says; None leaves that to the programs.
-        online: Send to a W&B server as it goes instead of writing to disk only.
     """
     variables = {
-        "WANDB_MODE": "disabled" if mode == "disabled" else "online" if online else "offline",
+        "WANDB_MODE": "disabled" if mode == "disabled" else "offline",
         "WANDB_SWEEP_PARAM_PATH": os.fspath(param_path),
         "WANDB_RUN_ID": card.run_id,
         "WANDB_RUN_GROUP": card.group,
         "WANDB_DIR": os.fspath(directory),
         "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": str(FLUSH_INTERVAL_S),
+        "WANDB_ERROR_REPORTING": "false",  # W&B reports its own errors over the network even when offline
     }
-    if not online:
-        variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
     optional = {
         # Of what a sweep's agent does by WANDB_SWEEP_ID this is the half that leaves no trace in the run's record.
         "WANDB_LAUNCH": "true" if card.project and not card.sweep_id else "",

@@ -254,10 +254,10 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _updates(data: bytes, number: int = 1) -> dict[str, Any]:
+def _updates(data: bytes) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for found, raw in _fields(data):
-        if found == number:
+        if found == 1:
             _put(tree, *_item(raw))
     return tree
 

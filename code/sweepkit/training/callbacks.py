@@ -11,7 +11,29 @@ from sweepkit.training.results import Evaluation
 from sweepkit.training.tasks.base import Reporter, Tracker
 
 
-class ReportingCallback(TrainerCallback):
+class TrainLossCallback(TrainerCallback):
+    """Keeps the training loss for the evaluation that follows, and has it logged wherever there is one."""
+
+    def __init__(self) -> None:
+        self._train: dict[str, float] = {}
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
+        """Log the loss wherever an epoch ends with an evaluation."""
+        control.should_log = control.should_evaluate
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+        """Keep the training loss until the evaluation that follows."""
+        if logs and "loss" in logs:  # an evaluation's own log passes here too
+            self._train = {f"train/{name}": float(logs[name]) for name in ("loss", "learning_rate")}
+
+    def take_train(self) -> dict[str, float]:
+        """Return the training loss that was kept: it belongs to one evaluation."""
+        taken, self._train = self._train, {}
+        return taken
+
+
+class ReportingCallback(TrainLossCallback):
     """Collects every evaluation and reports it to whoever listens.
 
     Args:
@@ -34,12 +56,12 @@ class ReportingCallback(TrainerCallback):
         reporter: Reporter | None,
         tracker: Tracker | None,
     ) -> None:
+        super().__init__()
         self.history: list[Evaluation] = []
         self.first_step_at: float | None = None
         self.diverged = False
         self._say, self._used, self._reporter, self._tracker = say, used, reporter, tracker
         self._reported: list[str] | None = None
-        self._train: dict[str, float] = {}
         self._rows: list[tuple[int, dict[str, float]]] = []
 
     def state(self) -> dict[str, Any]:
@@ -68,22 +90,15 @@ class ReportingCallback(TrainerCallback):
         control.should_log = control.should_evaluate
         return control
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
-        """Log the loss wherever an epoch ends with an evaluation."""
-        control.should_log = control.should_evaluate
-        return control
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-        """Keep the training loss until the evaluation that follows."""
-        if logs and "loss" in logs:  # an evaluation's own log passes here too
-            self._train = {f"train/{name}": float(logs[name]) for name in ("loss", "learning_rate")}
-
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any) -> Any:
-        """Tell one evaluation; end a training whose loss is not a number any more."""
+        """Report one evaluation; end a training whose loss is not a number any more."""
         scores = evaluation_scores(metrics)
         self.history.append(Evaluation(step=state.global_step, epoch=state.epoch or 0.0, metrics=scores))
-        row = {f"eval/{name}": value for name, value in scores.items()} | self._train | {"epoch": state.epoch or 0.0}
-        self._train = {}
+        row = (
+            {f"eval/{name}": value for name, value in scores.items()}
+            | self.take_train()
+            | {"epoch": state.epoch or 0.0}
+        )
         self._report(row, state.global_step)
         self._say(_line(row, state.global_step, state.max_steps))
         if not math.isfinite(scores.get("loss", 0.0)):
@@ -92,7 +107,7 @@ class ReportingCallback(TrainerCallback):
         return control
 
     def _report(self, row: dict[str, float], step: int) -> None:
-        """Tell one row to the agent and to W&B."""
+        """Report one row to the agent and to W&B."""
         self._rows.append((step, row))
         self._report_used()
         if self._reporter is not None:

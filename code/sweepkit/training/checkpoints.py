@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
-from sweepkit.paths import ROOT_DIR
+from sweepkit.paths import as_written_or_ours
 from sweepkit.training.config.spellings import full_checkpoint
 from sweepkit.training.models.families import LAYER_FIELDS, FamilyKind, kind_of, set_fields
 
@@ -51,9 +51,11 @@ def resolve(name: str) -> str:
     Raises:
         DataError: It is written as a path (it begins with "." or "/" or with "data/") and there is no such folder.
     """
-    for folder in (Path(name).expanduser(), ROOT_DIR / name):
-        if any((folder / file).is_file() for file in ("config.json", _ADAPTERS_NAME)):
-            return str(folder)
+    folder = as_written_or_ours(
+        name, lambda path: any((path / file).is_file() for file in ("config.json", _ADAPTERS_NAME))
+    )
+    if folder is not None:
+        return str(folder)
     if name.startswith((".", "/", "~", "data/")) or Path(name).is_dir():
         raise DataError(f"model.name: must be a checkpoint's folder (with a config.json) or a hub name, got {name!r}")
     return full_checkpoint(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
-from sweepkit.paths import ROOT_DIR
+from sweepkit.paths import ROOT_DIR, as_written_or_ours
 from sweepkit.training.readers import is_csv, rows
 
 _MOST_NAMED = 50  # rows that are wrong
@@ -45,12 +45,8 @@ def locate(name: str, key: str) -> Path:
     Raises:
         DataError: There is no such file.
     """
-    for path in (Path(name).expanduser(), ROOT_DIR / name):
-        try:
-            if path.is_file():
-                return path
-        except OSError:  # a name too long for the file system is a miss too
-            continue
+    if (path := as_written_or_ours(name)) is not None:
+        return path
     raise DataError(
         f"{key}: must be a CSV file, JSON lines (.jsonl) or Parquet (.parquet), got {name!r}, "
         f"which does not exist here or below {ROOT_DIR}"

@@ -2,7 +2,6 @@
 
 import gc
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,19 @@ from sweepkit.training.tasks.base import Listeners, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
 
-def train_here(
-    config: AnyConfig, folder: Path, reporter: Reporter, *, say: Callable[[str], None] = lambda line: None
-) -> None:
+def train_here(config: AnyConfig, folder: Path, reporter: Reporter) -> None:
     """Train and evaluate as the configuration says; model, optimizer and data are gone when this returns or raises.
 
     Args:
         config: Complete and valid.
         folder: Where the task writes its files; made when it is not there.
         reporter: Hears every evaluation. What it raises ends the training and comes out of this function.
-        say: Takes lines for the user.
 
     Raises:
         DataError: Data or checkpoint are missing or malformed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listeners = Listeners(say=say, used=list, reporter=reporter)
+    listeners = Listeners(say=lambda line: None, used=list, reporter=reporter)
     try:
         task(config.task)(RecordedConfig(config), folder, listeners)
     except BaseException as error:

@@ -4,7 +4,6 @@ Only small files are read, the checkpoint's config.json and as many rows of data
 models is imported, so that a sweep begins at once.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 from sweepkit.errors import DataError, Problem
 from sweepkit.model.distributions import Distribution
 from sweepkit.model.space import Space
+from sweepkit.text.json_text import read_object
 from sweepkit.training.checkpoints import resolve
 from sweepkit.training.config.training import AnyConfig, TrainingConfig
 from sweepkit.training.config.training_schema import schema_of
@@ -152,11 +152,8 @@ def _published(place: str) -> Any:
         except ValueError:  # no name of the hub's: the training says so
             return None
         file = Path(cached) if isinstance(cached, str) else None
-    if file is None or not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    content = None if file is None else read_object(file)
+    if content is None:
         return None
     if content.get("model_type") == "gpt2":  # transformers reads its n_positions so
         content.setdefault("max_position_embeddings", content.get("n_positions"))

@@ -67,8 +67,13 @@ def rows(path: Path, wanted: Sequence[str], delimiter: str | None = None) -> Ite
         raise DataError(f"{path}: must be a file that can be read, got: {error.strerror or error}") from None
 
 
-def _check_text(path: Path) -> None:
-    """Refuse a file that is not UTF-8 text, with the row that shows it."""
+def check_text(path: Path) -> None:
+    """Refuse a file that is not UTF-8 text, with the row that shows it.
+
+    Raises:
+        DataError: It is none.
+        OSError: It cannot be read.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     row = 1
     with path.open("rb") as file:
@@ -151,17 +156,17 @@ def _delimiter(path: Path, wanted: Sequence[str], given: str | None) -> str:
 
 def _csv_rows(path: Path, wanted: Sequence[str], delimiter: str | None) -> Iterator[Row]:
     """Yield the rows of a CSV file with the 1-based line each begins on."""
-    _check_text(path)
+    check_text(path)
     mark = _delimiter(path, wanted, delimiter)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        records = _records(path, csv.reader(file, delimiter=mark, strict=True))
-        line, header = next(records, (1, []))
+        found = records(path, csv.reader(file, delimiter=mark, strict=True))
+        line, header = next(found, (1, []))
         if not header:
             raise DataError(f"{path}: must begin with a header of column names, got an empty file")
         wrong = len(header) == 1 and delimiter is not None
         _check_columns(f"{path}:{line}", header, wanted, f"data.delimiter is {mark!r}" if wrong else "")
         places = [header.index(name) for name in wanted]
-        for line, fields in records:
+        for line, fields in found:
             if len(fields) != len(header):
                 hint = f"put texts with {mark!r} in double quotes" if len(fields) > len(header) else "fill the row up"
                 rule = f"must have {len(header)} fields as the header does"
@@ -170,8 +175,16 @@ def _csv_rows(path: Path, wanted: Sequence[str], delimiter: str | None) -> Itera
             yield f"{path}:{line}", [fields[place] for place in places]
 
 
-def _records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record but empty lines with the line it begins on."""
+def records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record but empty lines with the line it begins on.
+
+    Args:
+        path: The file, for messages.
+        reader: Of the library `csv`, strict.
+
+    Raises:
+        DataError: A record is broken.
+    """
     begin = 1
     try:
         for fields in reader:
@@ -187,7 +200,7 @@ def _records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 def _json_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of a JSON lines file with their 1-based line; empty lines are left out."""
-    _check_text(path)
+    check_text(path)
     # Only \n ends a line: JSON texts may well hold U+2028 and other characters that Python would split at.
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, 1):

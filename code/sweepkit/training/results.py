@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.files import write_atomically
+from sweepkit.text.json_text import finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +30,6 @@ def best_of(history: Sequence[Evaluation], metric: str) -> Evaluation | None:
         if finite:
             return max(finite, key=lambda item: sign * item.metrics[name])
     return None
-
-
-def finite(value: Any) -> Any:
-    """Return the value with NaN and infinities, which JSON does not have, as None; mappings and lists through."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

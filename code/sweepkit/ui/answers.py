@@ -21,11 +21,12 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.paths import python
 from sweepkit.reports.cells import Cells, as_latex, latex_packages
-from sweepkit.reports.figures.page import finite, plot_of
-from sweepkit.reports.table import dotted, short
+from sweepkit.reports.figures.page import plot_of
+from sweepkit.reports.table import short
 from sweepkit.sweep_config.command import build_command
 from sweepkit.sweep_config.read import read_recorded
-from sweepkit.text.json_text import picked
+from sweepkit.text.json_text import finite, picked, read_object
+from sweepkit.text.nested_tables import flattened
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.live_sweep import LiveSweep
 
@@ -105,14 +106,14 @@ class Answers:
         run = live.run(run_id)
         folder = live.paths.run_dir(run_id)
         result = live.paths.result(run_id)
-        known = json.loads(result.read_text("utf-8")) if result.is_file() else {}
+        known = read_object(result) or {}
         return {
             "id": run.run_id,
             "number": run.number,
             "name": run.name,
             "state": run.state.value,
             "reason": run.reason,
-            "params": dotted(run.params),
+            "params": flattened(run.params),
             "best_metrics": dict(run.best_metrics),
             "last_metrics": dict(run.last_metrics),
             "proposal": dict(run.proposal),

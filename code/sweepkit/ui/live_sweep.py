@@ -16,6 +16,7 @@ from sweepkit.analysis.columns import direction_of
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
+from sweepkit.analysis.progress import Snapshot, best_by_stretch
 from sweepkit.analysis.summary import reasons
 from sweepkit.analysis.table import KeptRows, Row, RunTable, from_runs
 from sweepkit.errors import SweepKitError
@@ -31,13 +32,12 @@ from sweepkit.paths import SweepPaths
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.curves import CurveStyle
 from sweepkit.reports.figures.library import figure
-from sweepkit.reports.table import dotted
 from sweepkit.store.watch import Watch
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.yaml import parse
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
-    from sweepkit.analysis.progress import Snapshot
     from sweepkit.model.ranked import ConfirmationRun
 
 _AGGREGATIONS = ("best", "last", "min", "max")  # what may stand for the reports of a metric
@@ -282,7 +282,7 @@ class LiveSweep:
             "best": None if item.first is None else item.first.value,
             "metrics": [metric.name for metric in item.metrics],
             "front": len(item.front),
-            "spark": _spark(item),
+            "spark": best_by_stretch(item.curve, item.valued, _SPARK),
             "tags": sweep_tags(sweep, self._follower.spec),
             "note": sweep_note(sweep, self._follower.spec),
             "archived": bool(noted(sweep, "archived")),
@@ -585,7 +585,7 @@ def _settings(text: str) -> dict[str, str]:
         found = parse(text).data
     except SweepKitError:
         return {}
-    values = dotted(found) if isinstance(found, Mapping) else {}
+    values = flattened(found) if isinstance(found, Mapping) else {}
     return {key: json.dumps(value, ensure_ascii=False, default=str) for key, value in values.items()}
 
 
@@ -598,16 +598,3 @@ def _newest(row: Row) -> float | None:
 def _seed(run: "ConfirmationRun") -> str:
     value = "no value" if run.value is None else f"{run.value:.5g}"
     return f"seed {run.seed}: {value}"
-
-
-def _spark(item: "Snapshot") -> list[float]:
-    """Return the best value so far after each of at most 40 equal stretches of the sweep; [] before there is one."""
-    if not item.curve:
-        return []
-    found, at = [], 0
-    for column in range(1, min(_SPARK, item.valued) + 1):
-        done = -(-column * item.valued // min(_SPARK, item.valued))
-        while at + 1 < len(item.curve) and item.curve[at + 1].done <= done:
-            at += 1
-        found.append(item.curve[at].value)
-    return found

@@ -204,12 +204,12 @@ def _warm(hub: Hub, name: str | None) -> None:
             hub.sweep(name or lines[0]["name"]).prepare()
 
 
-def serve(options: UiOptions, tell: Callable[[str], None]) -> int:
+def serve(options: UiOptions, notify: Callable[[str], None]) -> int:
     """Serve the page until Ctrl-C; say its URL. Returns the exit code."""
     with served(options) as page:
-        tell(page.url)
+        notify(page.url)
         if not is_loopback(options.host):
-            tell(f"open to every machine that reaches {options.host}: who has the token can stop sweeps")
+            notify(f"open to every machine that reaches {options.host}: who has the token can stop sweeps")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -9,7 +9,6 @@
 | `logs/*.params.yaml`, `logs/*.exit.json` | an attempt whose run has no result: its values, and how it ended |
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from sweepkit.store.records import new_id
 from sweepkit.store.restore import RestoredRun
 from sweepkit.sweep_config.read import read_accepted, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.json_text import read_object
 from sweepkit.text.yaml import parse
 from sweepkit.tracking.reports import ReportTail
 from sweepkit.tracking.wandb_file import WandbTail
@@ -73,7 +73,7 @@ def read_folder(folder: Path) -> FoundSweep:
         SweepKitError: Neither of the files that have its configuration can be read.
     """
     paths = SweepPaths(folder.parent, folder.name.removeprefix("sweep_"))
-    identity = _json(paths.identity) or {}
+    identity = read_object(paths.identity) or {}
     spec = _spec(paths, identity.pop("text", None))
     results, unreadable = _results(folder)
     found = FoundSweep(_sweep(paths, spec, results, identity), unknown=unreadable)
@@ -128,19 +128,11 @@ def _sweep(
     return SweepRecord(text=spec.text, state=SweepState.PAUSED, reason=_PAUSED, **known)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _results(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the result files that can be read, by number, and a sentence for each that cannot."""
     found, unknown = [], []
     for file in sorted(folder.glob("run_*_result.json")):
-        result = _json(file)
+        result = read_object(file)
         if result is None or not {"run_id", "number", "sweep_params", "state"} <= result.keys():
             unknown.append(f"{folder.name}/{file.name}: cannot be read; its run is not done")
         elif result["state"] not in {state.value for state in RunState}:

@@ -1,6 +1,5 @@
 """The processes of `wandb` commands: what is started where, with which files and marker, and how it ended."""
 
-import contextlib
 import hashlib
 import os
 import re
@@ -172,7 +171,7 @@ class PlacedProcess:
     def kill(self) -> None:
         """Kill everything of the place, at once."""
         for pid in self.pids():
-            send(pid, signal.SIGKILL)
+            descent.send(pid, signal.SIGKILL)
 
 
 def run_of(begun: Path) -> str:
@@ -203,12 +202,6 @@ def _words(pid: int) -> list[str]:
     except OSError:
         return []
     return [os.fsdecode(word) for word in data.split(b"\0")[:-1]]
-
-
-def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal; a process that is gone needs none."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
 
 
 def interrupt_pending(pid: int) -> bool:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sweepkit.files import last_bytes
 from sweepkit.wandb.agent_process import Command, PlacedProcess, is_service, run_of
 
 _RETRIES = "api: retrying"
@@ -232,10 +233,7 @@ def _entry(line: str) -> dict[str, Any]:
 
 
 def _tail(file: Path) -> list[str]:
-    with contextlib.suppress(OSError), open(file, "rb") as log:
-        log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
-        return log.read().decode("utf-8", "replace").splitlines()
-    return []
+    return last_bytes(file, _TAIL).decode("utf-8", "replace").splitlines()
 
 
 def _modified(file: Path) -> float:

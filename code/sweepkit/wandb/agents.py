@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sweepkit.agents.descent import send
 from sweepkit.agents.isolation import isolating_environment, remove_temp_dir
 from sweepkit.agents.slots import Slot
 from sweepkit.model.events import Event, Notice
@@ -25,7 +26,6 @@ from sweepkit.wandb.agent_process import (
     interrupt_pending,
     is_service,
     place_of,
-    send,
 )
 
 _CHECK_S = 1.0

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweepkit.agents.agent import Finish
+from sweepkit.agents.descent import send
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import ConflictError
@@ -34,7 +35,7 @@ from sweepkit.search.grid import GridEngine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
 from sweepkit.text.shown import say
-from sweepkit.wandb.agent_process import Command, send
+from sweepkit.wandb.agent_process import Command
 from sweepkit.wandb.agent_silence import SilenceWatch, unsent_folder
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
 from sweepkit.wandb.backend_plan import (

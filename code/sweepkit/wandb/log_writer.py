@@ -8,7 +8,6 @@ Source: LevelDB, `doc/log_format.md`; `wandb_internal.proto` of W&B 0.31.
 """
 
 import json
-import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from wandb.proto import wandb_internal_pb2
 
+from sweepkit.text.json_text import spelled
 from sweepkit.tracking.wandb_log import MAGIC, SUPPORTED_VERSION
 
 pb: Any = wandb_internal_pb2  # its classes are made while it is imported: no type checker sees them
@@ -64,16 +64,7 @@ class LogEncoder:
 def put(items: Any, values: Mapping[str, Any]) -> None:
     """Append values to the items of a history, summary or configuration message, as W&B encodes them."""
     for name, value in values.items():
-        items.add(nested_key=[utf8(name)], value_json=utf8(json.dumps(_finite(value), ensure_ascii=False)))
-
-
-def _finite(value: Any) -> Any:
-    """Return a value that has a form in JSON: what is not finite becomes the word by which W&B knows it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+        items.add(nested_key=[utf8(name)], value_json=utf8(json.dumps(spelled(value), ensure_ascii=False)))
 
 
 def utf8(text: str) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.records import Report
+from sweepkit.text.json_text import read_object
 from sweepkit.tracking.run_card import RunCard
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles, AttemptReader
@@ -263,11 +264,7 @@ class RunFile:
     # -- which of its two logs an attempt is sent from -----------------------------------------------------------------
 
     def _chosen(self) -> Mapping[str, str]:
-        try:
-            found = json.loads(self._choices.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return read_object(self._choices) or {}
 
     def _choose(self, what: str, choice: str) -> None:
         write_atomically(self._choices, json.dumps({**self._chosen(), what: choice}) + "\n")

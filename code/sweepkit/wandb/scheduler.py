@@ -9,8 +9,9 @@ import signal
 import time
 from collections.abc import Callable
 
+from sweepkit.agents.descent import send
 from sweepkit.model.events import Event, Notice
-from sweepkit.wandb.agent_process import Command, PlacedProcess, describe_exit, send
+from sweepkit.wandb.agent_process import Command, PlacedProcess, describe_exit
 
 _PLACE = "scheduler"
 _RESTARTS = 3

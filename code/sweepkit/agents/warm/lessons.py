@@ -125,7 +125,7 @@ class Learner:
                 self._hand_over(lesson._replace(modules=[name]))
 
     def say(self) -> None:
-        """Tell what was not told yet; that nothing was asked for, too."""
+        """Report what was not reported yet; that nothing was asked for, too."""
         if os.getpid() == self._pid:
             self._hand_over(self._lesson or self._now())
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from sweepkit.agents.warm.ending import exit_status, leave, remember_builtins, report
 from sweepkit.agents.warm.frames import hide_outermost
 from sweepkit.agents.warm.preload import inner_module
-from sweepkit.agents.warm.shelf import Shelf
+from sweepkit.agents.warm.shelf import Shelf, in_place
 from sweepkit.agents.warm.watch import stamp
 
 
@@ -234,15 +234,9 @@ class Compiled:
 @contextlib.contextmanager
 def _warnings_as_errors() -> Iterator[None]:
     """Let what the compiler warns of be an error. It asks `sys.modules` how, where the server has its modules aside."""
-    aside = "warnings" not in sys.modules
-    sys.modules.setdefault("warnings", warnings)
-    try:
-        with warnings.catch_warnings(module=sys.modules["warnings"]):
-            sys.modules["warnings"].simplefilter("error")
-            yield
-    finally:
-        if aside:
-            del sys.modules["warnings"]
+    with in_place(warnings) as asked, warnings.catch_warnings(module=asked):
+        asked.simplefilter("error")
+        yield
 
 
 def _code_of(script: str, main: types.ModuleType, compiled: Compiled) -> types.CodeType:

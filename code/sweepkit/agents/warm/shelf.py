@@ -62,6 +62,21 @@ class ImportGroup(NamedTuple):
     acts: tuple[tuple[str, Callable[[], None]], ...]  # (module, what its import did), in the order of time
 
 
+@contextlib.contextmanager
+def in_place(module: types.ModuleType) -> Iterator[types.ModuleType]:
+    """Let a module of ours be in `sys.modules` for a while, from where C takes it; yield the one that is there.
+
+    One alone: who puts all back, as `Shelf.lent`, copies their pages.
+    """
+    name = module.__name__
+    aside = name not in sys.modules
+    try:
+        yield sys.modules.setdefault(name, module)
+    finally:
+        if aside:
+            del sys.modules[name]
+
+
 class Shelf:
     """The modules kept aside, and the finder that hands them over.
 

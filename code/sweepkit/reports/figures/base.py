@@ -196,13 +196,13 @@ def place(row: Row, column: Column) -> float | str | None:
     return safe(clipped(str(value), 16))
 
 
-def parameter_axis(column: Column, rows: Sequence[Row], title: str = "") -> dict[str, Any]:
+def parameter_axis(column: Column, rows: Sequence[Row]) -> dict[str, Any]:
     """Return the axis of a parameter: logarithmic, linear, or its levels in their order; few values are its ticks."""
     if not column.numeric:
         levels = [safe(clipped(level, 16)) for level in column.levels]
-        return axis(title, type="category", categoryorder="array", categoryarray=levels)
+        return axis("", type="category", categoryorder="array", categoryarray=levels)
     values = sorted({row.params[column.name] for row in rows if column.name in row.params}, key=float)
-    found = axis(title, type="log", exponentformat="power", dtick=1) if column.log else axis(title)
+    found = axis("", type="log", exponentformat="power", dtick=1) if column.log else axis("")
     if 2 <= len(values) <= FEW:
         found |= {"tickmode": "array", "tickvals": values, "ticktext": [short(value) for value in values]}
     elif column.log and float(values[-1]) / float(values[0]) < 100:

@@ -12,6 +12,7 @@ from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import value_in
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.figures.base import (
     STATE_COLOURS,
@@ -188,7 +189,9 @@ def _colours(table: RunTable, rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _final(row: Row, metric: Metric) -> float | None:
-    return row.value if row.value is not None else metric.goal.best(tuple(row.history)) if row.history else None
+    if row.value is not None or not row.history:
+        return row.value
+    return value_in(tuple(row.history), metric.goal, metric.value)
 
 
 def _by_parameter(column: Column, rows: Sequence[Row]) -> list[str]:

@@ -31,7 +31,7 @@ def heat_map(table: RunTable, *, order: Sequence[str] = (), pair: tuple[str, str
     rows = [row for row in table.finished() if all(column.name in row.params for column in chosen)]
     if not rows:
         return nothing(_NAME, _TITLE, "No run with both parameters has finished with a value yet.")
-    (across, x), (up, y) = (_cells(column, rows) for column in chosen)
+    (across, x), (up, y) = (_named_cells(column, rows) for column in chosen)
     held: dict[tuple[int, int], list[float]] = {}
     for i, j, row in zip(up, across, rows, strict=True):
         held.setdefault((i, j), []).append(float(row.value or 0.0))
@@ -84,17 +84,28 @@ def _pair(table: RunTable, order: Sequence[str], pair: tuple[str, str] | None) -
     return (columns[names[0]], columns[names[1]]) if len(names) == 2 else None
 
 
-def _cells(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
-    """Return the cell of each run along a parameter, and the cells' names: its values, or bins of equal counts."""
+def _named_cells(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
+    at, names = cells(column, rows, bins=_BINS)
+    return at, names if column.numeric else [safe(clipped(name, 16)) for name in names]
+
+
+def cells(column: Column, rows: Sequence[Row], *, bins: int) -> tuple[list[int], list[str]]:
+    """Return the cell of each run along a parameter, and the cells' names: its values, or bins of equal counts.
+
+    Args:
+        column: The parameter, which all of the runs have.
+        rows: The runs.
+        bins: How many there are at most where numbers have more than eight values.
+    """
     values = [row.params[column.name] for row in rows]
     if not column.numeric:
         levels = [level for level in column.levels if level in set(values)]
-        return [levels.index(str(value)) for value in values], [safe(clipped(level, 16)) for level in levels]
+        return [levels.index(str(value)) for value in values], levels
     numbers = [float(value) for value in values]
     distinct = sorted(set(numbers))
     if len(distinct) <= _CELLS:
         return [distinct.index(value) for value in numbers], [short(value) for value in distinct]
-    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _BINS + 1)))
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1)))
     at = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     return [int(place) for place in at], bin_names(edges.tolist())
 

@@ -174,7 +174,7 @@ def _csv_rows(result: Importance) -> list[dict[str, Any]]:
             "estimator": result.estimator,
             "floor": result.floor,
             "r2": result.r2,
-            "n": result.looked or result.n,
+            "n": result.sample_size,
         }
         for share in result.shares
     ]

@@ -1,7 +1,7 @@
 """Every figure by its name: one library for the report, the live page and the notebook.
 
 A figure is built from a `RunTable` as a `Drawn` value, whose colours are the CSS variables of `colours`: a page sets
-them for light and dark, `plotly_json` fills them in for whoever has no page.
+them for light and dark, `shown.as_plotly` fills them in for whoever has no page.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,12 +10,11 @@ from typing import Any
 from sweepkit.analysis.importance_result import Importance
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import SweepKitError
-from sweepkit.reports.figures.base import Drawn, layout
+from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.curves import learning_curves
 from sweepkit.reports.figures.heat import heat_map
 from sweepkit.reports.figures.history import optimization_history
 from sweepkit.reports.figures.importances import param_importances
-from sweepkit.reports.figures.page import colours, finite
 from sweepkit.reports.figures.parallel import parallel_coordinate
 from sweepkit.reports.figures.pareto import pareto_front
 from sweepkit.reports.figures.slices import slice_of
@@ -46,26 +45,10 @@ def figure(kind: str, data: RunTable, **options: Any) -> Drawn:
 
     Example:
         >>> drawn = figure("curves", table)                                     # doctest: +SKIP
-        >>> plotly.graph_objects.Figure(plotly_json(drawn))                     # doctest: +SKIP
+        >>> as_plotly([drawn])                                                  # doctest: +SKIP
     """
     if kind not in _KINDS:
         raise SweepKitError(f"figure: must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == "importance" and not isinstance(options.get("importance"), Importance):
         raise SweepKitError("figure importance: needs what analysis.importance.importances found, got none")
     return _KINDS[kind](data, **options)
-
-
-def plotly_json(drawn: Drawn, *, dark: bool = False) -> dict[str, Any]:
-    """Return a figure as plotly takes it (`data` and `layout`), its colours those of a light or a dark page."""
-    known = colours(dark=dark)
-
-    def dress(node: Any) -> Any:
-        if isinstance(node, str):
-            return known.get(node, node)
-        if isinstance(node, Mapping):
-            return {key: dress(item) for key, item in node.items()}
-        return [dress(item) for item in node] if isinstance(node, list | tuple) else node
-
-    shown = {**(drawn.layout or layout()), "title": {"text": drawn.title}, "height": drawn.height or None}
-    shown |= {"paper_bgcolor": known["--panel"], "plot_bgcolor": known["--panel"]}
-    return {"data": dress(finite(drawn.data)), "layout": dress(finite(shown))}

@@ -18,6 +18,7 @@ from typing import Any
 from sweepkit.files import write_atomically
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.text.csv_text import csv_text
+from sweepkit.text.json_text import finite
 
 _CSS = """\
 :root { color-scheme: light dark; --page: #fbfbfa; --panel: #ffffff; --ink: #1d2327; --muted: #6b7680; --line: #c9ced3;
@@ -182,15 +183,6 @@ def embedded(value: Any) -> str:
     """Return a value as JSON that may stand in a script: no `<`, no NaN (which plotly draws as a gap, like null)."""
     text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def finite(value: Any) -> Any:
-    """Return a value as JSON and plotly take it: NaN and infinities are None, tuples lists, keys text."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def document(title: str, body: str, *, css: str = "", tail: str = "") -> str:

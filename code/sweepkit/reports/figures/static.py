@@ -19,13 +19,13 @@ from sweepkit.analysis.history import best_so_far, in_time, seed_sd
 from sweepkit.analysis.importance_result import Gate, Importance, Verdict
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.runs import RunState
-from sweepkit.reports.figures.base import bin_names, clipped, log_sensible, number
+from sweepkit.reports.figures.base import clipped, log_sensible, number
 from sweepkit.reports.figures.curves import stopping_limits
+from sweepkit.reports.figures.heat import cells
 from sweepkit.reports.figures.page import write_csv
 from sweepkit.reports.figures.parallel import picked, scaled
 from sweepkit.reports.figures.slices import learning_rate, median_line, top_range
 from sweepkit.reports.figures.study import reading_order
-from sweepkit.reports.table import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,6 @@ _COLOURS = {RunState.FINISHED.value: _BLUE, RunState.STOPPED.value: "#b7791f"}
 _MARKS = {RunState.FINISHED.value: "o", RunState.STOPPED.value: "D"}
 _DPI = 110
 _CURVES = 200
-_CELLS = 8
 _BINS = 4
 _TICKS = 48  # letters that fit below the heat map
 # What has Hangul on Linux, macOS and Windows, in the order in which it is looked for.
@@ -339,7 +338,7 @@ def _importance(axes: "Axes", result: Importance) -> list[dict[str, Any]]:
 
     r2 = "" if result.r2 is None else f", R2 {result.r2:.2f}"
     gate = f" - {result.gate.value}" if result.gate.value else ""
-    axes.set_title(f"importance ({result.estimator}), n {result.looked or result.n}{r2}{gate}", fontsize=10)
+    axes.set_title(f"importance ({result.estimator}), n {result.sample_size}{r2}{gate}", fontsize=10)
     axes.axvline(0, color=_DARK, lw=0.6)
     bars = " (whiskers: standard error; red: noise floor)" if result.floor is not None else ""
     axes.set_xlabel(f"share of the {'ranks' if result.estimator == 'eps_squared' else 'variance'}{bars}", fontsize=8)
@@ -384,14 +383,14 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     rows = [row for row in table.finished() if all(column.name in row.params for column in pair)]
     if not rows:
         return _empty(axes, f"no finished run has both {_label(pair[0].name)} and {_label(pair[1].name)}")
-    (x, across), (y, up) = _binned(pair[0], rows), _binned(pair[1], rows)
+    (x, across), (y, up) = (cells(column, rows, bins=_BINS) for column in pair)
     runs = pd.DataFrame({"x": x, "y": y, "value": [float(row.value or 0.0) for row in rows]})
     grid = pd.MultiIndex.from_product([range(len(up)), range(len(across))], names=["y", "x"])
-    cells = runs.groupby(["y", "x"])["value"].agg(["median", "size"]).reindex(grid)
-    counts = cells["size"].unstack().fillna(0).astype(int)
+    found = runs.groupby(["y", "x"])["value"].agg(["median", "size"]).reindex(grid)
+    counts = found["size"].unstack().fillna(0).astype(int)
     # A grid has one run in each cell: where no cell has more, its value is all there is to show.
     least = 2 if (counts > 1).any(axis=None) else 1
-    medians = cells["median"].unstack().where(counts >= least)
+    medians = found["median"].unstack().where(counts >= least)
     words = [[f"{medians.loc[i, j]:.4g}\nn {counts.loc[i, j]}" for j in counts.columns] for i in counts.index]
     style = {"fmt": "", "cmap": "viridis", "annot_kws": {"fontsize": 8}, "annot": np.array(words)}
     names = {"xticklabels": [_label(text, 16) for text in across], "yticklabels": [_label(text, 16) for text in up]}
@@ -426,22 +425,6 @@ def _heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column]
     names = [*importance.top(2), *(column.name for column in columns)]
     first = [table.column(name) for name in dict.fromkeys(names)][:2]
     return (first[0], first[1]) if len(first) == 2 else None
-
-
-def _binned(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
-    """Return the cell of each run along a parameter, and the cells' names: its values, or bins of equal counts."""
-    import pandas as pd
-
-    values = [row.params[column.name] for row in rows]
-    if not column.numeric:
-        levels = [level for level in column.levels if level in set(values)]
-        return [levels.index(str(value)) for value in values], levels
-    numbers = [float(value) for value in values]
-    distinct = sorted(set(numbers))
-    if len(distinct) <= _CELLS:
-        return [distinct.index(value) for value in numbers], [short(value) for value in distinct]
-    at, edges = pd.qcut(numbers, _BINS, labels=False, retbins=True, duplicates="drop")
-    return at.tolist(), bin_names(edges.tolist())
 
 
 def _distribution(axes: "Axes", table: RunTable) -> list[dict[str, Any]]:

@@ -53,11 +53,6 @@ def is_embedded(checkpoint: str) -> bool:
     return _EMBEDDED in checkpoint.replace("\\", "/")
 
 
-def _guide_space(checkpoint: str) -> Space:
-    """Return the fifteen parameters as a space."""
-    return space_of(guide_parameters(checkpoint))
-
-
 def space_of(parameters: Mapping[str, Any]) -> Space:
     """Return the space of parameters as a sweep's YAML has them.
 

@@ -7,7 +7,7 @@ How a parameter of Optuna is drawn by W&B's distributions, so that bounds, scale
     a step, low a multiple      q_uniform, half a step wider else             values, listed
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -181,8 +181,3 @@ def full_parameters(config: OptunaConfig, params: Mapping[str, Any]) -> dict[str
         params: The parameters of a run, by name.
     """
     return {name: value for name, value in params.items() if name not in config.quick}
-
-
-def searched_names(config: OptunaConfig) -> Sequence[str]:
-    """Return the names of the search space, in the file's order."""
-    return [parameter.name for parameter in config.parameters]

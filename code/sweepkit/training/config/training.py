@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sweepkit.errors import Problem, SpecError
 from sweepkit.sweep_config.fields import suggestion
+from sweepkit.text.nested_tables import flattened
 from sweepkit.text.yaml import Document, KeyPath, decode, parse
 from sweepkit.text.yaml_text import scalar
 from sweepkit.training.config.image_sections import ImageConfig, PerceiverConfig
@@ -151,19 +152,13 @@ def apply(config: Config, params: Mapping[str, Any], *, from_text: bool = False)
     return _build(values, type(config))
 
 
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested parameters by dotted name, as W&B nests them.
 
     >>> flatten({"training": {"learning_rate": 0.1}, "num_beams": 2})
     {'training.learning_rate': 0.1, 'num_beams': 2}
     """
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+    return flattened(params, keep_empty=False)  # a section that sets nothing is none
 
 
 def from_mapping(data: Any, *, where: str = "") -> AnyConfig:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from sweepkit.errors import DataError
 from sweepkit.files import locked, replacing_folder
-from sweepkit.paths import ROOT_DIR
+from sweepkit.paths import ROOT_DIR, as_written_or_ours
 from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import arrays, files
 from sweepkit.training.images.arrays import Arrays, Pixels
@@ -76,9 +76,8 @@ def load(section: ImageDataSection, cache_dir: Path) -> Images:
 
 def _located(source: str) -> Path:
     """Return the file or folder that a source means: as written, or below the root of the checkout."""
-    for path in (Path(source).expanduser(), ROOT_DIR / source):
-        if path.exists():
-            return path
+    if (path := as_written_or_ours(source, Path.exists)) is not None:
+        return path
     raise DataError(
         f'data.source: must be "{_DIGITS}", a folder, a .csv or an .npz file, got {source!r}, '
         f"which does not exist here or below {ROOT_DIR}"

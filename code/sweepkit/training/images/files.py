@@ -1,7 +1,6 @@
 """Images that come as files: a folder for each class, or a CSV file of paths and labels."""
 
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from sweepkit.errors import DataError
 from sweepkit.training.images.arrays import Pixels
+from sweepkit.training.readers import check_text, records
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
@@ -67,8 +67,6 @@ def list_csv(path: Path, image_column: str, label_column: str) -> list[Named]:
     image_at, label_at = _columns(path, header, (image_column, label_column))
     images = []
     for line, row in rows:
-        if not row:
-            continue
         if len(row) <= max(image_at, label_at):
             raise DataError(f"{path}:{line}: must have {len(header or [])} fields as the header does, got {len(row)}")
         name, label = row[image_at].strip(), row[label_at].strip()
@@ -85,24 +83,10 @@ def list_csv(path: Path, image_column: str, label_column: str) -> list[Named]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record of a CSV file with the 1-based line it begins on."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: must be UTF-8, got byte {content[error.start]:#04x}; "
-            f"if it is a Korean Windows file, convert it: iconv -f cp949 -t utf-8 {path.name}"
-        ) from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begin = 1
-    try:
-        for row in reader:
-            yield begin, row
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: must be a CSV file, {error}") from None
+    """Yield each record of a CSV file but empty lines with the 1-based line it begins on."""
+    check_text(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from records(path, csv.reader(file, strict=True))
 
 
 def _columns(path: Path, header: list[str] | None, wanted: tuple[str, str]) -> tuple[int, int]:

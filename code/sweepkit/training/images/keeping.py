@@ -21,7 +21,7 @@ class FoldKeeper(TrainerCallback):
     """
 
     def __init__(self, preemption: Preemption | None, progress: FoldProgress) -> None:
-        self._preemption, self._story = preemption, progress
+        self._preemption, self._progress = preemption, progress
         self._state: Mapping[str, Any] = {}
         self._steps = 0
 
@@ -30,7 +30,7 @@ class FoldKeeper(TrainerCallback):
         saved = None if self._preemption is None else self._preemption.find()
         if saved is None:
             return []
-        self._story.restore(saved.state["progress"])
+        self._progress.restore(saved.state["progress"])
         return list(saved.state["done"])
 
     def fold_done(self, done: Sequence[Mapping[str, Any]], steps: int) -> None:
@@ -41,7 +41,7 @@ class FoldKeeper(TrainerCallback):
             steps: Optimizer steps of them all.
         """
         if self._preemption is not None:
-            self._state, self._steps = {"progress": self._story.state(), "done": list(done)}, steps
+            self._state, self._steps = {"progress": self._progress.state(), "done": list(done)}, steps
             self._preemption.begin()
 
     def over(self) -> None:

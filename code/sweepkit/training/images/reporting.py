@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import TrainerCallback
-
-from sweepkit.training.callbacks import evaluation_scores
+from sweepkit.training.callbacks import TrainLossCallback, evaluation_scores
 from sweepkit.training.images.scores import spread
 from sweepkit.training.results import Evaluation
 from sweepkit.training.tasks.base import Listeners
@@ -85,7 +83,7 @@ class FoldProgress:
                 self._listeners.reporter.message(_sweepkit_first_step=time.time())
 
     def epoch(self, one: Epoch) -> None:
-        """Tell one evaluation."""
+        """Report one evaluation."""
         self.diverged = self.diverged or not math.isfinite(one.scores["loss"])
         where = f"epoch {one.epoch:.4g}/{self._epochs:.4g}"
         if self._folds == 1:
@@ -99,7 +97,7 @@ class FoldProgress:
         self._listeners.say(f"{where}  {_shown(one.scores)}")
 
     def fold_done(self, one: Epoch) -> None:
-        """Tell one fold by its last evaluation."""
+        """Report one fold by its last evaluation."""
         self.fold_scores.append(one.scores)
         if self._folds == 1:
             return
@@ -136,7 +134,7 @@ def _shown(scores: Mapping[str, float]) -> str:
     return f"loss {scores['loss']:.4f}  F1 {scores[METRIC]:.4f}  accuracy {scores['accuracy']:.4f}"
 
 
-class FoldReportingCallback(TrainerCallback):
+class FoldReportingCallback(TrainLossCallback):
     """Turns what the Trainer of one fold says into epochs of the progress; ends it when its loss is not finite.
 
     Args:
@@ -149,35 +147,24 @@ class FoldReportingCallback(TrainerCallback):
     """
 
     def __init__(self, progress: FoldProgress, *, fold: int, steps_before: int) -> None:
+        super().__init__()
         self.last: Epoch | None = None
-        self._story, self._fold, self._steps_before = progress, fold, steps_before
-        self._train: dict[str, float] = {}
+        self._progress, self._fold, self._steps_before = progress, fold, steps_before
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Tell the first step."""
-        self._story.first_step()
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
-        """Log the training loss with every evaluation."""
-        control.should_log = control.should_evaluate
-        return control
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-        """Keep the training loss until the evaluation that follows."""
-        if logs and "loss" in logs:  # an evaluation's own log passes here too
-            self._train = {f"train/{name}": float(logs[name]) for name in ("loss", "learning_rate")}
+        """Report the first step."""
+        self._progress.first_step()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any) -> Any:
-        """Tell one epoch."""
+        """Report one epoch."""
         self.last = Epoch(
             fold=self._fold,
             step=self._steps_before + state.global_step,
             epoch=state.epoch or 0.0,
             scores=evaluation_scores(metrics),
-            train=self._train,
+            train=self.take_train(),
         )
-        self._train = {}
-        self._story.epoch(self.last)
-        if self._story.diverged:
+        self._progress.epoch(self.last)
+        if self._progress.diverged:
             control.should_training_stop = True
         return control
