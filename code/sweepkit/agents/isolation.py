@@ -1,6 +1,6 @@
 """What keeps runs that share a machine apart: temporary files, compilers' caches, ports. What the user set is kept.
 
-* TMPDIR: a folder of the attempt's own, short, not there any more when it has ended: names of temporary files may be fixed ones.
+* TMPDIR: a folder of the attempt's own, short, gone when it has ended: names of temporary files may be fixed ones.
 * TORCHINDUCTOR_CACHE_DIR, TRITON_CACHE_DIR: a folder of the slot's own below the sweep's cache: two compilers never
   write one file, and what a slot compiled serves its next run.
 * MASTER_ADDR: 127.0.0.1, for the processes of one run are on one host.
@@ -41,8 +41,8 @@ def remove_temp_dir(attempt_id: str) -> None:
 
 
 # Folders of ended attempts that are as they were made, for the next ones; any thread gives and takes. ext4 uses a removed
-# folder's inode again after a minute only, and passes each of those that wait whenever it makes another one: with a
-# folder removed for each run, short runs cost the more the more of them there were.
+# folder's inode again after a minute only, and whenever it makes another folder it passes each of those that wait: with
+# one removed for each run, short runs cost the more the more of them there were.
 _spares: list[Path] = []
 _numbers = itertools.count(1)
 
