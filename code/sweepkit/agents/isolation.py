@@ -40,9 +40,9 @@ def remove_temp_dir(attempt_id: str) -> None:
     shutil.rmtree(temp_dir(attempt_id), ignore_errors=True)
 
 
-# Folders of ended attempts that are as they were made, for the next ones; any thread gives and takes. ext4 uses a removed
-# folder's inode again after a minute only, and whenever it makes another folder it passes each of those that wait: with
-# one removed for each run, short runs cost the more the more of them there were.
+# Folders of ended attempts that are as they were made, for the next ones; any thread gives and takes. ext4 takes the
+# inode of a removed folder again after a minute only, and whenever it makes another folder it passes each of those that
+# wait: with one removed for each run, short runs cost the more the more of them there were.
 _spares: list[Path] = []
 _numbers = itertools.count(1)
 
