@@ -32,6 +32,7 @@ from measuring import Others, folder, machine, machine_text, parser, spread, tab
 from sweepkit.agents.launcher import AttemptSpec, Event, Exited, Started
 from sweepkit.agents.slots import make_slots
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
+from sweepkit.cli.guard import collecting
 from sweepkit.environ import REPORT_FILE_ENV
 from sweepkit.model.records import Report, RunRecord, SweepRecord
 from sweepkit.model.runs import RunState
@@ -220,7 +221,7 @@ def _leave_results(root: Path, size: int) -> None:
 
 def _work(engine: str, size: int, opener: SweepOpener, reports: int) -> Cost:
     launcher, began = StandIn(reports), time.process_time()
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), collecting():  # as each command does
         session = open_session(opener, ())
         agent = session.start(launcher)  # type: ignore[arg-type]
         pool = WorkerPool([agent], opener.slots, schedule=StartSchedule(), gate=None, notify=session.on_event)

@@ -57,3 +57,4 @@ def pytest_collection():
         gc.collect()
         gc.freeze()
         gc.enable()
+        gc.set_threshold(50_000, 20, 100)  # a twelfth of what small tests cost went to looking for cycles

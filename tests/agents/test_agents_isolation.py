@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import tempfile
 
 import pytest
@@ -12,8 +13,10 @@ from sweepkit.agents import isolation
 from sweepkit.agents.isolation import (
     PORTS_OF_SLOT,
     free_port,
+    give_back_temp_dir,
     isolating_environment,
     ports,
+    remove_spares,
     remove_temp_dir,
     temp_dir,
 )
@@ -56,6 +59,68 @@ def test_the_temporary_folder_is_private_short_and_removed_with_what_is_in_it(tm
     remove_temp_dir("abcdefgh-12")
     assert not folder.exists()
     remove_temp_dir("abcdefgh-12")
+
+
+def test_a_folder_that_is_as_it_was_made_is_the_next_attempts(tmp_path):
+    inodes = []
+    for attempt in ("a-1", "b-1", "c-1"):
+        isolating_environment(attempt, 0, cache=tmp_path / "cache", inherited={})
+        made = temp_dir(attempt).stat()
+        assert made.st_mode & 0o7777 == 0o700 and not list(temp_dir(attempt).iterdir())
+        inodes.append(made.st_ino)
+        give_back_temp_dir(attempt)
+        assert not temp_dir(attempt).exists()
+    assert len(set(inodes)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_spares()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "file").touch(),
+        lambda folder: folder.chmod(0o755),
+        lambda folder: folder.rmdir(),
+        lambda folder: (folder.rmdir(), folder.touch(), folder.unlink(), folder.symlink_to("/")),
+    ],
+    ids=["file", "mode", "removed", "link"],
+)
+def test_a_folder_that_an_attempt_changed_is_nobody_elses(tmp_path, change):
+    isolating_environment("a-1", 0, cache=tmp_path / "cache", inherited={})
+    change(temp_dir("a-1"))
+    give_back_temp_dir("a-1")
+    isolating_environment("b-1", 0, cache=tmp_path / "cache", inherited={})
+    assert temp_dir("b-1").stat().st_mode & 0o7777 == 0o700 and not list(temp_dir("b-1").iterdir())
+    remove_temp_dir("b-1")
+    assert [path.name for path in tmp_path.iterdir() if not path.is_symlink()] == []
+
+
+def test_a_kept_folder_that_somebody_removed_or_that_lies_elsewhere_is_not_missed(tmp_path, monkeypatch):
+    for attempt in ("a-1", "b-1"):
+        isolating_environment(attempt, 0, cache=tmp_path / "cache", inherited={})
+    for attempt in ("a-1", "b-1"):
+        give_back_temp_dir(attempt)
+    next(tmp_path.iterdir()).rmdir()
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    for attempt in ("c-1", "d-1"):
+        isolating_environment(attempt, 0, cache=tmp_path / "cache", inherited={})
+        assert temp_dir(attempt).is_dir()
+        remove_temp_dir(attempt)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_an_agent_kept_that_was_killed_is_removed_by_the_next_one(tmp_path):
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    prefix = f"sweepkit-{os.getuid()}-spare-"
+    for name in (f"{prefix}{ended.pid}-1", f"{prefix}{os.getpid()}-1", f"{prefix}{ended.pid}-2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f"{prefix}{ended.pid}-2" / "not ours").touch()
+    remove_spares()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [f"{prefix}{os.getpid()}-1", f"{prefix}{ended.pid}-2"]
+    )
 
 
 def test_what_the_user_set_is_kept_but_for_the_temporary_folder(tmp_path):

@@ -1,5 +1,6 @@
 """The plain command in a shell that knows nothing of the virtual environment."""
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 from snapshots import words_of
 
+from sweepkit.cli import trainer
+from sweepkit.cli.guard import collecting, guarded, guarded_training
 from sweepkit.paths import CODE_DIR
 
 WORDS = words_of(__file__)
@@ -56,3 +59,27 @@ def test_without_one_it_says_what_to_do(checkout, script):
     done = checkout(script)
     assert done.returncode == 2
     assert WORDS["run-the-first"] in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("guard", "seldom"), [(guarded, True), (guarded_training, False)])
+def test_garbage_is_collected_seldom_but_where_models_are_trained(guard, seldom):
+    before, seen = gc.get_threshold(), []
+    assert guard(lambda argv: seen.append(gc.get_threshold()) or 0)([]) == 0
+    assert guarded(lambda argv: guard(lambda inner: seen.append(gc.get_threshold()) or 0)(argv))([]) == 0
+    assert all((number > 10_000) is seldom for number, *_ in seen) and len(seen) == 2
+    assert gc.get_threshold() == before
+
+
+def test_how_often_it_is_collected_is_what_it_was_after_an_error():
+    before = gc.get_threshold()
+    with pytest.raises(ZeroDivisionError):
+        guarded(lambda argv: 1 // 0)([])
+    assert gc.get_threshold() == before
+
+
+def test_the_trainer_collects_garbage_as_usual(monkeypatch):
+    seen = []
+    monkeypatch.setattr(type(trainer.COMMAND), "run", lambda *_: seen.append(gc.get_threshold()) or 0)
+    with collecting():
+        assert trainer.main([]) == 0
+    assert seen[0][0] < 10_000

@@ -46,7 +46,20 @@ def _mark_of(name: str) -> int:
 def mark(name: str, pid: int = 0) -> bool:
     """Mark a process, this one by default, and all that will descend from it; return whether that could be done."""
     try:
-        resource.prlimit(pid, _RLIMIT_LOCKS, (_mark_of(name), resource.prlimit(pid, _RLIMIT_LOCKS)[1]))
+        return bear(limits_of(name, pid), pid)
+    except OSError:
+        return False
+
+
+def limits_of(name: str, pid: int = 0) -> tuple[int, int]:
+    """Return the limits by which a process, or a fork of it, is marked. Raises OSError: there is no such process."""
+    return _mark_of(name), resource.prlimit(pid, _RLIMIT_LOCKS)[1]
+
+
+def bear(limits: tuple[int, int], pid: int = 0) -> bool:
+    """Mark a process by what `limits_of` returned; return whether that could be done."""
+    try:
+        resource.prlimit(pid, _RLIMIT_LOCKS, limits)
     except (ValueError, OSError):
         return False
     return True
@@ -262,20 +275,22 @@ class EnvironmentBlock:
         """Return a variable that makes the block larger."""
         return {_ROOM_ENV: "x" * _ROOM_BYTES}
 
-    def show(self, variables: Iterable[bytes], first: str) -> None:
-        """Let this process show variables (`name=value`), or as many as there is room for.
+    def filled(self, variables: Iterable[bytes], first: str) -> bytes:
+        """Return what the block is to hold: variables (`name=value`), or as many as there is room for.
 
         Args:
             variables: The environment.
             first: With what the one begins that stands before all others.
         """
-        if not self._bytes:
-            return
         start = os.fsencode(first)
         ordered = sorted(variables, key=lambda variable: not variable.startswith(start))
         shown = b"\0".join([*ordered, b""])
-        shown = shown[: shown.rfind(b"\0", 0, self._bytes) + 1]
-        ctypes.memmove(self._start, shown.ljust(self._bytes, b"\0"), self._bytes)
+        return shown[: shown.rfind(b"\0", 0, self._bytes) + 1].ljust(self._bytes, b"\0")
+
+    def show(self, filled: bytes) -> None:
+        """Let this process, a fork, show what `filled` returned."""
+        if self._bytes:
+            ctypes.memmove(self._start, filled, self._bytes)
 
 
 def _block() -> tuple[int, int]:

@@ -57,6 +57,7 @@ from typing import Any, NoReturn
 
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import facts_of, write_end
+from sweepkit.agents.warm.ending import remember_builtins
 from sweepkit.agents.warm.known import let_forks_have_their_own
 from sweepkit.agents.warm.lessons import Circumstances, Learner, Lesson, is_placed
 from sweepkit.agents.warm.preload import (
@@ -69,11 +70,11 @@ from sweepkit.agents.warm.preload import (
 from sweepkit.agents.warm.program import (
     Begun,
     Compiled,
+    Environment,
     begin,
     close_all_files,
     execute,
     main_of,
-    set_environment,
     unseeded_generators,
 )
 from sweepkit.agents.warm.shelf import Mismatch, Shelf, in_place
@@ -146,6 +147,21 @@ class _Living:
     heard_by: float = 0.0
 
 
+@dataclass
+class _Made:
+    """What a fork takes over that is made before it: there each page of memory that it writes to is copied.
+
+    Args:
+        environment: Its environment.
+        shown: What it shows of that, see `descent.EnvironmentBlock`.
+        limits: By which it is marked, see `descent.limits_of`.
+    """
+
+    environment: Environment
+    shown: bytes
+    limits: tuple[int, int]
+
+
 class _ForkServer:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
@@ -188,6 +204,7 @@ class _ForkServer:
         self.folder = os.getcwd()
         self.umask = os.umask(0)
         os.umask(self.umask)
+        remember_builtins()
         self._take_signals()
 
     def _take_signals(self) -> None:
@@ -395,6 +412,7 @@ class _ForkServer:
         self.shelf.prepare(self.programs_own)
         if self.shelf.broken and not self.watch.refused:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
+        remember_builtins()
         if imported:
             gc.collect()
         gc.freeze()
@@ -549,6 +567,7 @@ class _ForkServer:
             gc.freeze()
         self.shelf.put()
         self.shelf.worked_out.clear()  # by this process, for itself
+        made = self._made(request)
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -556,7 +575,7 @@ class _ForkServer:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _OUR_SIGNALS)
         pid = os.fork()
         if pid == 0:
-            self._become(request, warm, parent, teaches)
+            self._become(request, warm, parent, teaches, made)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.attempts[pid] = _Living(
             attempt=request["id"],
@@ -585,7 +604,14 @@ class _ForkServer:
     def _read_at_start(self, env: dict[str, str]) -> dict[str, str]:
         return {name: value for name, value in env.items() if name.startswith(READ_AT_START) and name not in self.asked}
 
-    def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int, teaches: bool) -> NoReturn:
+    def _made(self, request: dict[str, Any]) -> _Made:
+        env = Environment(request["env"])
+        shown = self.block.filled(env.block, f"{ATTEMPT_ENV}=")
+        return _Made(environment=env, shown=shown, limits=descent.limits_of(request["id"]))
+
+    def _become(
+        self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int, teaches: bool, made: _Made
+    ) -> NoReturn:
         """Turn this fork into the attempt. Never returns.
 
         Raises:
@@ -595,7 +621,7 @@ class _ForkServer:
         try:
             os.setpgid(0, 0)  # not setsid: a program may call os.setpgrp(), which a session's leader may not
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            descent.mark(request["id"])
+            descent.bear(made.limits)
             if os.getppid() != parent or _is_over(request.get("lease_end")):
                 os.kill(os.getpid(), signal.SIGKILL)  # frozen before it could be found by its mark
             self._forget_the_server()
@@ -604,7 +630,8 @@ class _ForkServer:
             if warm is None:
                 execute(request["argv"], request["env"])
             self.request, self.log_start = request, os.fstat(1).st_size
-            self.block.show(set_environment(request["env"]), f"{ATTEMPT_ENV}=")
+            made.environment.take()
+            self.block.show(made.shown)
             wandb_hook.install()
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())

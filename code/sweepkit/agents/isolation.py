@@ -1,6 +1,6 @@
 """What keeps runs that share a machine apart: temporary files, compilers' caches, ports. What the user set is kept.
 
-* TMPDIR: a folder of the attempt's own, short, removed with it: names of temporary files may be fixed ones.
+* TMPDIR: a folder of the attempt's own, short, gone when it has ended: names of temporary files may be fixed ones.
 * TORCHINDUCTOR_CACHE_DIR, TRITON_CACHE_DIR: a folder of the slot's own below the sweep's cache: two compilers never
   write one file, and what a slot compiled serves its next run.
 * MASTER_ADDR: 127.0.0.1, for the processes of one run are on one host.
@@ -9,8 +9,10 @@
 """
 
 import contextlib
+import itertools
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ PORTS_OF_SLOT = 16
 _FIRST_PORT = 12_288
 _LISTEN = b"0A"  # TCP_LISTEN of Linux's include/net/tcp_states.h
 _SNAPSHOT_S = 2.0  # the kernel walks all of its sockets for the list: 3 ms, a third of what a short run costs
+_MODE = stat.S_IFDIR | 0o700  # of an attempt's folder
 _BLOCKS = (32_768 - _FIRST_PORT) // PORTS_OF_SLOT  # below the ports that Linux gives to clients
 
 
@@ -35,6 +38,55 @@ def temp_dir(attempt_id: str) -> Path:
 def remove_temp_dir(attempt_id: str) -> None:
     """Remove what an attempt left; nothing to remove is fine."""
     shutil.rmtree(temp_dir(attempt_id), ignore_errors=True)
+
+
+# Folders of ended attempts that are as they were made, for the next ones; any thread gives and takes. ext4 takes the
+# inode of a removed folder again after a minute only, and whenever it makes another folder it passes each of those that
+# wait: with one removed for each run, short runs cost the more the more of them there were.
+_spares: list[Path] = []
+_numbers = itertools.count(1)
+
+
+def give_back_temp_dir(attempt_id: str) -> None:
+    """Keep an ended attempt's folder for another attempt if it is as it was made; else remove it.
+
+    None of the attempt's processes may live: they would find themselves in the other one's folder.
+    """
+    folder = temp_dir(attempt_id)
+    with contextlib.suppress(OSError):
+        made = folder.lstat()
+        if (made.st_mode, made.st_uid) == (_MODE, os.getuid()) and not os.listdir(folder):
+            spare = folder.with_name(f"{_spare_prefix()}{os.getpid()}-{next(_numbers)}")
+            os.rename(folder, spare)
+            _spares.append(spare)
+            return
+    remove_temp_dir(attempt_id)
+
+
+def remove_spares() -> None:
+    """Remove the folders that this process keeps for further attempts, and those of processes that have ended."""
+    while _spares:
+        shutil.rmtree(_spares.pop(), ignore_errors=True)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_spare_prefix()}*"):
+        pid = folder.name.removeprefix(_spare_prefix()).partition("-")[0]
+        if not os.path.exists(f"/proc/{pid}"):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _spare_prefix() -> str:
+    return f"sweepkit-{os.getuid()}-spare-"
+
+
+def _make_temp_dir(folder: Path) -> None:
+    with contextlib.suppress(IndexError):  # none is kept
+        spare = _spares.pop()
+        try:
+            os.rename(spare, folder)
+            return
+        except OSError:  # the place of temporary files is another one by now
+            shutil.rmtree(spare, ignore_errors=True)
+    folder.mkdir(mode=stat.S_IMODE(_MODE), parents=True, exist_ok=True)
 
 
 def ports(slot_index: int, agent_pid: int) -> range:
@@ -103,7 +155,7 @@ def isolating_environment(
         gpus: Those of the slot: agents of one host that have a GPU each all count their slots from 0.
     """
     folder = temp_dir(attempt_id)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_temp_dir(folder)
     compiled = cache / "compiled" / "-".join([f"slot{slot_index}", *gpus])
     variables = {
         "TORCHINDUCTOR_CACHE_DIR": str(compiled / "inductor"),

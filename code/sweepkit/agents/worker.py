@@ -30,7 +30,7 @@ from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
-from sweepkit.agents.isolation import remove_temp_dir
+from sweepkit.agents.isolation import give_back_temp_dir, remove_temp_dir
 from sweepkit.agents.kept_end import KeptEnd, kept_end
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import name_of_run, prepare, seed_of_attempt, wandb_tail
@@ -114,6 +114,7 @@ class Execution:
 
     def run(self) -> None:
         """Execute the attempt and record its end."""
+        all_ended = False  # its processes
         try:
             self._resume()
             self.program_version = self.context.program_version()
@@ -122,8 +123,9 @@ class Execution:
             lease_end = self.context.lease_ends.get(self.attempt.attempt_id)
             queue = self.context.launcher.submit(replace(spec, lease_end=lease_end))
             ended = self._until_exit(queue)
+            all_ended = not self.fenced
         finally:
-            remove_temp_dir(self.attempt.attempt_id)
+            (give_back_temp_dir if all_ended else remove_temp_dir)(self.attempt.attempt_id)
         self.ended_well = ended.status == 0
         self._read_reports(final=True)
         if self.fenced:

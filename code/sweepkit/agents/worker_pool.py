@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
+from sweepkit.agents.isolation import remove_spares
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Event, Notice
@@ -98,6 +99,7 @@ class WorkerPool:
         finally:
             for agent in self.agents:
                 agent.close()
+            remove_spares()
         if self._errors:
             raise self._errors[0]
         return [agent.finalize() for agent in self.agents]

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweepkit.cli.guard import guarded
+from sweepkit.cli.guard import guarded_training
 from sweepkit.cli.optimize_options import parse
 from sweepkit.studies.options import StudyOptions
 from sweepkit.text.shown import say
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sweepkit.studies.yaml.optuna_values import OptunaConfig
 
 
-@guarded
+@guarded_training
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     return optimize(parse(argv, output_dir=None))

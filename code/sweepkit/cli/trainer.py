@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from sweepkit.cli.guard import guarded
+from sweepkit.cli.guard import guarded_training
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.errors import SweepKitError
 
@@ -42,7 +42,7 @@ def _add(parser: Parser, _: Path | None) -> None:
     parser.add_argument("--output-dir", metavar="DIR", help="default: outputs/<model>_seed<seed>")
 
 
-@guarded
+@guarded_training
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the trainer.
 

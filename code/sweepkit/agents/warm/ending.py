@@ -88,7 +88,11 @@ def leave(
 
 
 def remember_builtins() -> None:
-    """Remember what `builtins` holds before the program's first line, for its end."""
+    """Remember what `builtins` holds before the program's first line, for its end.
+
+    Before the fork, where it can be: a fork would copy the pages of all of them.
+    """
+    _BUILTINS.clear()
     _BUILTINS.update((name, value) for name, value in vars(builtins).items() if name not in _ADDED)
 
 
