@@ -95,6 +95,7 @@ def test_an_end_that_the_database_does_not_take_before_ctrl_c_is_recorded_by_the
     assert words(bench) == ["start", "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["removed", "replaced", "log removed"])
 def test_a_record_that_is_removed_under_a_run_ends_the_sweep_and_loses_nothing(tmp_path, act):
     with Bench(tmp_path) as bench:

@@ -17,6 +17,8 @@ from sweepkit.agents.launcher import LocalLauncher, Started, await_fork_server, 
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import CODE_DIR
 
+pytestmark = pytest.mark.slow
+
 # Ways to leave one's parent. Each child writes its number to a file of its name and sleeps; the program waits for all.
 BROOD = """\
     import json, multiprocessing, os, subprocess, sys, time

@@ -139,6 +139,7 @@ def test_a_machine_without_a_driver_has_no_gate():
         assert isinstance(open_nvml(), Nvml)
 
 
+@pytest.mark.slow
 def test_the_library_is_imported_by_nobody_before_a_slot_has_a_gpu():
     probe = "import sys; import sweepkit.runner.call; print('pynvml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], cwd=CODE_DIR, capture_output=True, text=True, check=True)

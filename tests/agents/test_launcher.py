@@ -19,6 +19,8 @@ from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
 
+pytestmark = pytest.mark.slow
+
 WORDS = words_of(__file__)
 
 

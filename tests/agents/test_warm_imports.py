@@ -12,6 +12,8 @@ from waiting import wait_until
 
 from sweepkit.agents.launcher import LocalLauncher
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bench(tmp_path):

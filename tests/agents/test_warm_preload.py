@@ -83,6 +83,7 @@ def test_files_of_python_and_of_packages_are_not_local(tmp_path):
     assert is_local(preload.__file__) and not is_local(preload.__file__, besides_sweepkit=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "teaches"), [("trainer.py", False), ("mine.py", True)])
 def test_our_own_trainer_need_not_teach_and_a_program_around_it_that_changes_the_environment_does(
     tmp_path, script, teaches

@@ -146,6 +146,7 @@ def test_seeds_ids_paths_and_constants_are_no_causes_and_replicates_are_averaged
     assert bookkeeping("data.random_state") and not bookkeeping("path_dropout")
 
 
+@pytest.mark.slow
 def test_correlated_parameters_are_told_together():
     rng = np.random.default_rng(1)
     rows = [
@@ -281,6 +282,7 @@ def test_where_the_forest_sees_nothing_the_process_is_asked_and_named():
     assert {share.name for share in result.shares if share.verdict is Verdict.CLEAR} == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_of_two_parameters_that_went_together_not_both_are_clear():
     rng = np.random.default_rng(5)
     rows = []

@@ -102,6 +102,7 @@ def test_noise_alone_is_seldom_called_a_lead():
     assert beyond <= 11  # 5 % of 100 are 5; more than 11 in one of 250 cases
 
 
+@pytest.mark.slow
 def test_two_equal_best_are_seldom_told_apart():
     rng = np.random.default_rng(2)  # the least favourable truth: the two are equal, all others far below
     beyond = sum(lead(repeated([0.9, 0.9, *[0.1] * 10], 0.01, 3, rng)).sureness is Sureness.BEYOND for _ in range(200))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Verdict
@@ -37,6 +38,7 @@ def noise(seed, rule="best", epochs=(2, 5, 10, 20, 40)):
     return from_runs(spec, runs)
 
 
+@pytest.mark.slow
 def test_more_looks_are_told_and_not_called_an_effect():
     quick = ForestEffort(trees=40, refit_trees=20, subsamples=8)
     clear = 0

@@ -65,6 +65,7 @@ def test_the_import_is_light_and_its_names_are_there():
         _ = sweepkit.nothing_of_that_name
 
 
+@pytest.mark.slow
 def test_what_it_came_to(done):
     runs = done.runs()
     assert list(runs["number"]) == [0, 1, 2] and set(runs["state"]) == {"finished"}
@@ -95,6 +96,7 @@ def test_a_figure_that_there_is_not(done):
         done.figure("paralel")
 
 
+@pytest.mark.slow
 def test_going_on_opening_and_listing(done, folder):
     again = sweepkit.sweep(CONFIG, function=make_train(), output_dir=folder).run()
     assert len(again.runs()) == 4 and again.state == "finished"
@@ -120,6 +122,7 @@ def test_a_sweep_that_ended_can_be_stopped_and_one_that_was_renamed_is_found(tmp
         assert (swept.name, swept.state) == ("t", "finished")
 
 
+@pytest.mark.slow
 def test_another_function_is_another_sweep(done, folder):
     other = sweepkit.sweep({**CONFIG, "run_cap": 1}, function=make_train(3.0), output_dir=folder)
     with pytest.raises(ConflictError, match="fresh=True"):

@@ -59,6 +59,7 @@ def test_what_a_script_says_itself(tmp_path, options, word):
     assert done.returncode == 2 and word in done.stderr
 
 
+@pytest.mark.slow
 def test_ids(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SWEEPKIT_OUTPUT_DIR", str(tmp_path))
     config = {"method": "grid", "program": "its_own.py", "parameters": {"x": {"values": [1, 2]}}}

@@ -19,6 +19,7 @@ def scale(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_further_runs_of_each_engine_are_made_and_tabled(tmp_path, scale):
     options = ["--sizes", "12", "30", "--runs", "4", "--quiet-s", "0", "--output", str(tmp_path)]
     assert scale.main(options) == 0

@@ -175,6 +175,7 @@ def test_a_pair_of_trainings_is_measured(tmp_path, script):
 # -- start-up and memory ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_memory_of_agent_and_fork_server(script):
     startup = script("startup")
     agent = startup.agent_memory(4)
@@ -250,6 +251,7 @@ def test_a_wrong_bit_of_rouge_fails_loudly(script):
 # -- idle slots -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_how_busy_slots_are_kept_and_what_a_further_worker_takes(tmp_path, forked_agent):
     options = ["--workers", "1", "3", "--rounds", "2", "--sleep-s", "0.2", "--preload", "csv", "--quiet-s", "0"]
     assert forked_agent("idle").main([*options, "--output", str(tmp_path)]) == 0
@@ -263,6 +265,7 @@ def test_how_busy_slots_are_kept_and_what_a_further_worker_takes(tmp_path, forke
 # -- comparing models -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_few_simulated_comparisons_are_rarely_wrong_and_see_what_is_large(script):
     comparison = script("comparison")
     null = comparison.over_seeds("none", (3, 3, 3), means=(0, 0, 0), sds=(1, 1, 1), repetitions=300)

@@ -13,6 +13,8 @@ from waiting import heard, wait_until
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
+pytestmark = pytest.mark.slow
+
 WORDS = words_of(__file__)
 
 SWEEP = f"""\

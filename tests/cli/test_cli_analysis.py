@@ -27,6 +27,7 @@ def trials(tmp_path):
     return file
 
 
+@pytest.mark.slow
 def test_importance_of_a_table(trials, tmp_path, capsys, monkeypatch):
     few = importance.ForestEffort(trees=50, refit_trees=20, subsamples=10)  # what all of them find, analysis/ tests
     monkeypatch.setattr(importance, "_effort_of", lambda _: few)
@@ -38,6 +39,7 @@ def test_importance_of_a_table(trials, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out" / "param_importances.html").exists()
 
 
+@pytest.mark.slow
 def test_figures_of_a_table(trials, tmp_path, capsys):
     lines = trials.read_text(encoding="utf-8").splitlines()
     trials.write_text("\n".join(lines[:16]) + "\n", encoding="utf-8")  # too few for a forest, which another test grows

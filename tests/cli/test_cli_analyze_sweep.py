@@ -34,6 +34,7 @@ def swept(tmp_path_factory):
     return SimpleNamespace(folder=sweeper.folder / "out", said=sweeper.summary("--cold", "--seed", "7"))
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_its_report(swept):
     report = swept.folder / "sweep_첫-스윕" / "report.html"
     assert swept.said["report"] == str(report)
@@ -123,6 +124,7 @@ def study(tmp_path_factory):
     return SimpleNamespace(url=f"sqlite:///{file}", best=found.best_value)
 
 
+@pytest.mark.slow
 def test_every_script_reads_a_study(study, tmp_path, capsys):
     out = ["--output-dir", str(tmp_path)]
     assert analyze_sweep.main([f"optuna:{study.url}#mine", "--json", *out]) == 0

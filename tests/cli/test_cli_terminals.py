@@ -26,6 +26,8 @@ from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.text.json_text import json_text
 from sweepkit.text.shown import printable, say
 
+pytestmark = pytest.mark.slow
+
 GRID = f"""\
 program: {PROGRAMS / "loss.py"}
 method: grid

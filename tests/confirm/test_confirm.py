@@ -70,6 +70,7 @@ def swept(original, tmp_path):
     return Confirmer(tmp_path)
 
 
+@pytest.mark.slow
 def test_it_races_looks_once_and_tells(swept):
     before = swept.lines()
     shown = swept.confirm()
@@ -101,6 +102,7 @@ def test_it_races_looks_once_and_tells(swept):
     assert len(swept.lines()) == count and again.strip() == shown[shown.index("noisy: 5 of") :].strip()
 
 
+@pytest.mark.slow
 def test_another_budget_is_refused_and_a_second_look_too(swept):
     first = swept.said("--budget", "5")
     error = swept.confirm("--budget", "6", rc=2)
@@ -146,6 +148,7 @@ def test_a_confirmation_is_not_confirmed(swept):
     assert done.returncode == 2 and WORDS["is-itself-a"] in done.stderr
 
 
+@pytest.mark.slow
 def test_failing_seeds_a_minimized_metric_and_several_workers(tmp_path):
     sweeper = Confirmer(tmp_path)
     text = SWEEP.replace("values: [0, 1, 2, 3, 4, 5, 6, 7]", "values: [6, 7, 8, 8.5]").replace(
@@ -162,6 +165,7 @@ def test_failing_seeds_a_minimized_metric_and_several_workers(tmp_path):
     assert best["low"] < best["mean"] < best["high"] and WORDS["without-a-value"] in " ".join(said["verdict"])
 
 
+@pytest.mark.slow
 def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
     sweeper = Confirmer(tmp_path)
     (tmp_path / "plain.py").write_text(

@@ -215,6 +215,7 @@ print(sorted(sweep.runs()["value"].dropna()), list(sweep.runs()["state"]), sweep
 """
 
 
+@pytest.mark.slow
 def test_a_plain_script_without_a_guard_runs_itself_once(tmp_path):
     (tmp_path / "mine.py").write_text(SCRIPT)
     ran = warm.run([sys.executable, "mine.py"], cwd=tmp_path, env=ENV, timeout=100)
@@ -227,6 +228,7 @@ def test_a_plain_script_without_a_guard_runs_itself_once(tmp_path):
     assert "mine.py" in log.read_text() and "train" in log.read_text()
 
 
+@pytest.mark.slow
 def test_should_stop_lets_a_run_end_itself(tmp_path):
     def train(x):
         import time
@@ -265,6 +267,7 @@ def test_functions_of_modules_beside_the_script_and_a_sweep_that_runs_as_its_mod
     assert ran.stdout.splitlines()[-1:] == ["[[5.0, 10.0], [3.0, 6.0]]"], ran.stderr
 
 
+@pytest.mark.slow
 def test_a_call_that_fails_is_tried_again_with_its_record(tmp_path):
     def train(x):
         import os

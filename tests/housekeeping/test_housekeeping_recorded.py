@@ -74,6 +74,7 @@ def runs_of(swept):
     return {row["params.x"]: row for row in json.loads(swept("export", "s", "--json"))}
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_run_are_tagged_and_noted(swept):
     assert swept("tag", "s", "baseline", "한국어") == "s: baseline, 한국어\n"
     assert swept("tag", "s:1", "keep") == "s:1: keep\n"

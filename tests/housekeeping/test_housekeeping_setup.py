@@ -127,6 +127,7 @@ def old(made, tmp_path):
     return tmp_path / "old"
 
 
+@pytest.mark.slow
 def test_a_sweep_around_the_best_of_a_search(old):
     ask(old, "init", "--from", "bayes", "--output-dir", "out")
     before, after = (read_sweep_text((old / name).read_text()) for name in ("bayes.yaml", "bayes-next.yaml"))

@@ -72,6 +72,7 @@ def test_english_words_are_those_of_rouge_scores_default(text):
 # -- the analysers ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_kiwi_restores_morphemes_and_mecab_cuts_the_text():
     text = "#Person1#은 3시에 TV를 본다."
     assert tokenizer_named("kiwi")(text) == ["#Person1#", "은", "3", "시", "에", "tv", "를", "보", "ㄴ다"]

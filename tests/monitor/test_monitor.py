@@ -125,6 +125,7 @@ def files(folder):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_running_sweep_is_shown_with_its_run(monitor, endless):
     said = monitor.look("s")
     (sweep,) = said["sweeps"]
@@ -166,6 +167,7 @@ def test_without_a_name_the_sweep_that_runs_is_watched_else_the_newest(monitor):
         assert monitor.look()["sweeps"][0]["name"] == "s"
 
 
+@pytest.mark.slow
 def test_until_done_ends_with_the_sweep_and_shows_every_refresh(monitor):
     monitor.hold()
     sweep = monitor.start(stdout=subprocess.DEVNULL)
@@ -198,6 +200,7 @@ def test_watching_a_finished_sweep_changes_nothing(finished):
     assert files(finished.folder / "out") == before
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_the_picture_within_its_columns(finished):
     main, terminal = pty.openpty()
     finished.env |= {"COLUMNS": "60", "LINES": "24", "TERM": "xterm"}
@@ -241,6 +244,7 @@ def test_a_record_that_goes_away_is_waited_for(monitor):
     assert (process.returncode, errors) == (130, "")
 
 
+@pytest.mark.slow
 def test_until_failed_and_done_have_codes_of_their_own(monitor):
     monitor.write(FAILING)
     assert monitor.call().returncode == 0
@@ -385,6 +389,7 @@ def test_the_dashboard_shows_a_run_that_comes_later(monitor):
         fetch(url)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_a_sweep_on_a_server_is_watched_by_its_url(monitor, postgres_database):
     assert monitor.call("--storage", postgres_database).returncode == 0

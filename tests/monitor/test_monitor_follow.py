@@ -75,6 +75,7 @@ def timeless(item):
     return repr(dataclasses.replace(item, now=0.0, elapsed_s=0.0, eta_s=None, running=running))
 
 
+@pytest.mark.slow
 @given(steps)
 @settings(max_examples=examples(40), deadline=None)
 def test_what_is_remembered_and_what_changed_make_the_whole(tmp_path_factory, played):
@@ -149,6 +150,7 @@ ALONE = ({"seed": 0}, [], -1.0, {}, {"configuration": None}, RunState.STOPPED)  
 LIKE_IT = ({"seed": 1}, [], -1.0, {}, {}, RunState.STOPPED)
 
 
+@pytest.mark.slow
 @given(st.lists(ended, max_size=12), st.integers(0, 12), st.sampled_from(["minimize", "maximize"]))
 @example(runs=[LIKE_IT, ALONE], first=1, goal="minimize")
 @example(runs=[LIKE_IT, (*LIKE_IT[:1], [2.0], None, *LIKE_IT[3:]), ALONE], first=0, goal="minimize")

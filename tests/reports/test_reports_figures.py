@@ -233,6 +233,7 @@ def test_no_range_is_to_be_widened_beyond_what_may_be_possible(low, high, downwa
     assert pressed(low, high, downward=downward).endswith(ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["none", "one", "all_failed", "mixed"])
 def test_static_pictures_of_every_shape(name, tmp_path):
     table = SHAPES[name]

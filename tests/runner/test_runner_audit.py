@@ -26,6 +26,7 @@ def sweeper(tmp_path):
     return Sweeper(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_second_and_the_fifth_stop_are_audited_and_a_sweep_that_goes_on_remembers(sweeper):
     # Each run after the first is worse, and would be stopped: 11 is the first stop, 12 the second, 15 the fifth.
     record = sweeper.folder / "out" / "sweepkit.db"

@@ -42,6 +42,7 @@ def steps(done):
     return [line.rpartition(": ")[2] for line in done["next"]]
 
 
+@pytest.mark.slow
 def test_a_typo_the_fix_and_the_same_command_leave_no_point_untried(sweeper):
     sweeper.write("raise ValueError('typo')", "g.py")
     done = sweeper.summary(rc=1)
@@ -53,6 +54,7 @@ def test_a_typo_the_fix_and_the_same_command_leave_no_point_untried(sweeper):
     assert (done["complete"], done["counts"], done["next"]) == (True, {"finished": 7}, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "counts", "complete", "option"),
     [
@@ -71,6 +73,7 @@ def test_the_exit_code_says_whether_there_is_a_result(sweeper, program, counts, 
     assert step.endswith(f"--json {option}".strip())
 
 
+@pytest.mark.slow
 def test_a_lone_trial_that_failed_is_tried_again_with_the_rest(sweeper):
     sweeper.write(FEW)
     sweeper.write("raise ValueError('typo')", "g.py")
@@ -79,6 +82,7 @@ def test_a_lone_trial_that_failed_is_tried_again_with_the_rest(sweeper):
     assert sweeper.summary()["counts"] == {"finished": 2}
 
 
+@pytest.mark.slow
 def test_fresh_names_the_sweep_that_continues_and_how(sweeper):
     sweeper.write(WORKS, "g.py")
     sweeper.summary("--count", "1")
@@ -111,6 +115,7 @@ def test_a_step_works_when_it_is_pasted_where_it_was_printed(tmp_path, door):
     assert (second["sweep"], second["counts"]) == (first["sweep"], {"finished": 2})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 75])
 def test_a_machine_that_is_taken_back_leaves_with_the_code_that_was_asked_for(sweeper, code):
     sweeper.write(WAITS, "g.py")

@@ -18,6 +18,8 @@ from sweepkit.paths import CONFIG_DIR
 from sweepkit.reports.progress import Tally
 from sweepkit.sweep_config.read import read_sweep_text
 
+pytestmark = pytest.mark.slow
+
 WORDS = words_of(__file__)
 
 GRID = f"""\

@@ -22,6 +22,8 @@ from sweepkit.runner.program_version import version_of
 from sweepkit.runner.relocation import relocated
 from sweepkit.store.open import open_store
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """\
 import argparse, json, os
 p = argparse.ArgumentParser()

@@ -24,6 +24,8 @@ from sweepkit.runner.plan import make_join_plan, make_plan
 from sweepkit.runner.relocation import other_version
 from sweepkit.store.open import open_store
 
+pytestmark = pytest.mark.slow
+
 WORDS = words_of(__file__)
 
 SWEEP = """\
@@ -468,7 +470,6 @@ def join_and_take_away(sweeper, storage, number):
     return done
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [*(pytest.param(number, marks=pytest.mark.heavy) for number in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
@@ -477,7 +478,6 @@ def test_an_agent_joins_and_the_first_one_is_taken_away(sweeper, number):
     join_and_take_away(sweeper, ["--storage", str(sweeper.folder / "record.db")], number)
 
 
-@pytest.mark.slow
 @pytest.mark.postgres
 def test_two_agents_make_each_run_once_on_postgresql(sweeper, postgres_database):
     join_and_take_away(sweeper, ["--storage", postgres_database], None)

@@ -10,6 +10,8 @@ from sweeping import PROGRAMS, Sweeper
 from sweepkit.analysis.pareto import front
 from sweepkit.model.metric import Goal
 
+pytestmark = pytest.mark.slow
+
 WORDS = words_of(__file__)
 
 GOALS = (Goal.MINIMIZE, Goal.MAXIMIZE)

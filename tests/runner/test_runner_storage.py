@@ -3,6 +3,8 @@
 import pytest
 from sweeping import PROGRAMS, Sweeper
 
+pytestmark = pytest.mark.slow
+
 GRID = f"""\
 program: {PROGRAMS / "loss.py"}
 method: grid

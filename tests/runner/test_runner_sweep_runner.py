@@ -44,6 +44,7 @@ def xs(results):
     return sorted(result["sweep_params"]["x"] for result in results)
 
 
+@pytest.mark.slow
 def test_a_grid_leaves_table_best_configuration_and_results(sweeper):
     done = sweeper.call(cold=True)
     assert done.returncode == 0, done.stderr
@@ -67,6 +68,7 @@ def test_a_grid_leaves_table_best_configuration_and_results(sweeper):
     assert "best: run" in done.stdout and "3/3 done" in done.stdout
 
 
+@pytest.mark.slow
 def test_no_heavy_library_is_loaded_for_a_small_sweep(sweeper):
     """Each takes longer to load than such a sweep to run."""
     sweeper.env["PYTHONPROFILEIMPORTTIME"] = "1"
@@ -185,6 +187,7 @@ def test_the_program_is_looked_up_beside_the_yaml_then_in_the_working_directory(
 # -- continuing --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_count_limits_a_call_and_the_same_command_continues(sweeper):
     first = sweeper.summary("--count", "2")
     assert (first["complete"], first["counts"]) == (False, {"finished": 2})
@@ -201,6 +204,7 @@ def test_a_count_that_just_finishes_the_sweep_finishes_it(sweeper):
     assert (done["complete"], done["reason"]) == (True, WORDS["runs-of-the"])
 
 
+@pytest.mark.slow
 def test_a_grid_with_more_values_continues(sweeper):
     sweeper.summary()
     sweeper.write(GRID.replace("[3, 1, 2]", "[0, 3, 1, 2, 4]"))
@@ -218,6 +222,7 @@ def test_any_other_change_is_refused_with_the_difference(sweeper):
     assert len(sweeper.results()) == 3
 
 
+@pytest.mark.slow
 def test_fresh_starts_anew_keeps_the_old_and_is_continued_by_the_plain_command(sweeper):
     sweeper.summary()
     fresh = sweeper.summary("--fresh", "--count", "1")
@@ -235,6 +240,7 @@ def test_another_seed_than_the_recorded_one_is_refused(sweeper):
     assert done.returncode == 2 and "--seed: 1 → 2" in done.stderr
 
 
+@pytest.mark.slow
 def test_same_seed_same_proposals_d28(sweeper):
     text = GRID.replace("method: grid", "method: random\nrun_cap: 6").replace(
         "{values: [3, 1, 2]}", "{min: 0.0, max: 1.0}"
@@ -250,6 +256,7 @@ def test_same_seed_same_proposals_d28(sweeper):
     assert order[0] == order[1] != order[2]
 
 
+@pytest.mark.slow
 def test_two_first_starts_at_once_share_the_sweep(sweeper):
     sweeper.env["PAUSE"] = "0.05"
     sweeper.write(GRID.replace("[3, 1, 2]", str(list(range(12)))))
@@ -264,6 +271,7 @@ def test_two_first_starts_at_once_share_the_sweep(sweeper):
 # -- how runs end ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_failures_have_their_last_line_as_reason_and_are_retried_on_demand_d26(sweeper):
     sweeper.env["FLAG"] = str(sweeper.folder / "flag")
     sweeper.write(GRID.replace("  x:", "  mode: {values: [good, fail-once]}\n  x:"))
@@ -286,6 +294,7 @@ BROKEN = """\
 """
 
 
+@pytest.mark.slow
 def test_the_same_error_twice_is_not_tried_a_third_time_and_the_log_is_kept(sweeper):
     sweeper.write(BROKEN % "ValueError(f'at {os.getpid()}')", "broken.py")
     sweeper.write(GRID.replace(str(PROGRAMS / "loss.py"), "broken.py") + "sweepkit: {retries: 5}\n")
@@ -300,6 +309,7 @@ def test_the_same_error_twice_is_not_tried_a_third_time_and_the_log_is_kept(swee
     assert [x for _, x, _, _ in sweeper.journal()].count(3) == 4
 
 
+@pytest.mark.slow
 def test_a_full_disk_pauses_the_sweep_and_the_same_command_goes_on(sweeper):
     sweeper.write(BROKEN % "OSError(28, 'No space left on device')", "broken.py")
     sweeper.write(GRID.replace(str(PROGRAMS / "loss.py"), "broken.py").replace("[3, 1, 2]", "[1, 2]"))
@@ -394,6 +404,7 @@ def test_the_target_ends_the_sweep(sweeper):
     assert (again["complete"], again["counts"]) == (True, {"finished": 2})
 
 
+@pytest.mark.slow
 def test_run_cap_holds(sweeper):
     sweeper.write(GRID + "run_cap: 2\n")
     assert sweeper.summary()["counts"] == {"finished": 2}
@@ -420,6 +431,7 @@ def interrupted(sweeper, times, then=lambda: None):
     return out
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_the_run_and_the_sweep_resumes(sweeper):
     sweeper.hold()
     out = interrupted(sweeper, 1, lambda: sweeper.release(3))
@@ -430,6 +442,7 @@ def test_ctrl_c_waits_for_the_run_and_the_sweep_resumes(sweeper):
     assert len(sweeper.journal()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("times", "mode"), [(2, "good"), (3, "stubborn")])
 def test_ctrl_c_again_ends_the_run_which_is_run_again_later(sweeper, times, mode):
     sweeper.env |= {"PAUSE": "1000"}
@@ -476,6 +489,7 @@ def test_ctrl_c_while_the_answer_to_ctrl_c_is_printed_does_not_hang(sweeper):
     assert WORDS["ending-the-running"] in out
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_runs_and_gives_them_back(sweeper):
     sweeper.env |= {"PAUSE": "1000"}
     process = sweeper.start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -533,6 +547,7 @@ def test_mistakes_that_only_a_run_shows_are_told_after_the_first_one(sweeper):
     assert WORDS["the-program-never-read"] not in out and out.count("never logged") == 1
 
 
+@pytest.mark.slow
 def test_warm_and_cold_runs_give_the_same_results(sweeper):
     warm = sweeper.summary()
     cold = sweeper.summary("--fresh", "--cold")
@@ -546,6 +561,7 @@ def test_warm_and_cold_runs_give_the_same_results(sweeper):
     assert {result["warm"] for result in sweeper.results("s-2")} == {False}
 
 
+@pytest.mark.slow
 def test_prior_runs_are_told_to_the_engine(sweeper):
     sweeper.summary()
     sweeper.write(

@@ -168,6 +168,7 @@ def test_what_does_not_go_together_is_refused(sweep, sampler, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_bayesian_search_loads_no_torch():
     probe = (
         "import sys\n"

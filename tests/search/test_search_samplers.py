@@ -109,6 +109,7 @@ def search(engine, runs, value, *, in_flight=1):
     return finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "options"), [(1, {}), (2, {"with_margin": True})])
 def test_cma_es_adapts_and_beats_random_search(seed, options):
     def best(engine):
@@ -119,12 +120,14 @@ def test_cma_es_adapts_and_beats_random_search(seed, options):
     assert adapted < 0.1 * drawn, (adapted, drawn)
 
 
+@pytest.mark.slow
 def test_cma_es_maximizes_too():
     engine = OptunaEngine(CUBE, Metric(name="m", goal=Goal.MAXIMIZE), seed=1, sampler="cmaes")
     found = search(engine, 90, lambda p: {"history": (-sphere(p),)})
     assert max(run.history[0] for run in found[-20:]) > -0.3
 
 
+@pytest.mark.slow
 def test_generations_of_cma_es_go_on_with_eight_runs_at_once_and_in_a_rebuilt_engine():
     engine = OptunaEngine(CUBE, LOSS, seed=1, sampler="cmaes")
     found = search(engine, 90, lambda p: {"history": (sphere(p),)}, in_flight=8)
@@ -166,6 +169,7 @@ def volume(runs):
     return hypervolume([tuple(h[-1] for h in run.objectives) for run in runs], (4.0, 4.0), GOALS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [2, 3])
 def test_nsga_evolves(variant):
     options = {"population_size": 10, "variant": variant}

@@ -49,6 +49,7 @@ def brute_holm(p_values):
 SIZES = [(3, 3), (2, 2), (3, 3, 3), (5, 5, 5), (10, 10, 10, 10), (2, 3), (3, 5, 5), (10, 3, 10), (2, 11), (7, 6, 5, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_a_thousand_random_data_sets_give_what_scipy_gives(sizes):
     rng, sets = np.random.default_rng(sizes), 1000 // len(SIZES)

@@ -25,6 +25,7 @@ def any_firm(sizes, sds, times, seed=1):
     return np.mean([any(p.kind in FIRM for p in compared(rng, sizes, sds).pairs) for _ in range(times)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "sds"),
     [((10, 2), (1, 1)), ((10, 2, 2), (1, 1, 1)), ((10, 2, 2), (1, 3, 3)), ((2, 2), (1, 5)), ((3,) * 5, (6, *[1] * 4))],

@@ -149,6 +149,7 @@ def make_stopping_rule(rule):
     return Percentile(rule, Goal.MAXIMIZE).decide(view, [])
 
 
+@pytest.mark.slow
 def test_a_study_with_many_left_out_is_told_by_counts_and_trials_without_the_parameter_are_no_group(tmp_path, capsys):
     url = f"sqlite:///{tmp_path}/s.db"
     study = optuna.create_study(storage=url, study_name="s", direction="maximize")

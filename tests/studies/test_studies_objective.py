@@ -66,6 +66,7 @@ def done(folder):
     return sweepkit.optimize(make_objective(), 14, **settings, output_dir=folder)
 
 
+@pytest.mark.slow
 def test_it_is_what_optuna_does(done):
     theirs = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=5), pruner=optuna.pruners.MedianPruner(3))
     theirs.optimize(make_objective(), n_trials=14)

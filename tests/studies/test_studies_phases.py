@@ -59,6 +59,7 @@ def recorded(folder, name):
         return read_sweep_text(sweep.text), store.runs(sweep.sweep_id)
 
 
+@pytest.mark.slow
 def test_the_dry_run_shows_each_phase_as_it_is_run_and_what_hangs_on_others_as_such(study, tmp_path, monkeypatch):
     monkeypatch.setattr(optuna_sweep, "PROGRAM", str(PROGRAM))
     path = tmp_path / "study.yaml"
@@ -77,6 +78,7 @@ def test_the_dry_run_shows_each_phase_as_it_is_run_and_what_hangs_on_others_as_s
     assert [run.params for run in study(STAGES).results[1].runs] == list(two.sweeps[0].first)
 
 
+@pytest.mark.slow
 def test_explore_focus_confirm_and_a_second_call_that_repeats_nothing(study, tmp_path, capsys):
     outcome = study(FOCUS)
     assert (outcome.code, outcome.complete) == (0, True)
@@ -104,6 +106,7 @@ def test_explore_focus_confirm_and_a_second_call_that_repeats_nothing(study, tmp
     assert capsys.readouterr().out.count("done before") == 3
 
 
+@pytest.mark.slow
 def test_two_processes_with_a_gpu_each_work_on_the_phases_of_one_study(study, tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY.format(phases=FOCUS), encoding="utf-8")
     command = [sys.executable, PHASED, "study.yaml", "out", "--json"]
@@ -131,6 +134,7 @@ def test_two_processes_with_a_gpu_each_work_on_the_phases_of_one_study(study, tm
     assert len(starts(tmp_path)) == 12  # none twice
 
 
+@pytest.mark.slow
 def test_stages_keep_what_the_stages_before_have_found(study, tmp_path):
     outcome = study(STAGES, "--json")
     assert outcome.complete
@@ -144,6 +148,7 @@ def test_stages_keep_what_the_stages_before_have_found(study, tmp_path):
     assert [phase["runs"] for phase in summary["phases"]] == [3, 2] and summary["best"] == dict(outcome.params)
 
 
+@pytest.mark.slow
 def test_a_call_that_may_make_few_runs_stops_between_phases_and_the_next_goes_on(study, tmp_path):
     part = study(SHORT, "--count", "3")
     assert not part.complete and len(starts(tmp_path)) == 3
@@ -154,6 +159,7 @@ def test_a_call_that_may_make_few_runs_stops_between_phases_and_the_next_goes_on
     assert after.space == before.space and len(runs) == 2 and len(starts(tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_fresh_makes_all_phases_anew_and_goes_on_with_those(study, tmp_path):
     study(SHORT)
     assert not study(SHORT, "--fresh", "--seed", "7", "--count", "2").complete
@@ -163,6 +169,7 @@ def test_fresh_makes_all_phases_anew_and_goes_on_with_those(study, tmp_path):
     assert focus.extensions.prior_runs == ("s-explore-2",)
 
 
+@pytest.mark.slow
 def test_another_search_under_the_same_name_is_refused(study):
     study("[{name: explore, n_trials: 2}, {name: focus, n_trials: 1}]")
     with pytest.raises(ConflictError, match=WORDS["already-recorded-with"]):

@@ -1,11 +1,12 @@
 """A Python for the workers of pytest-xdist: forked off one process that has imported what their tests import.
 
-    python -m pytest --dist loadscope --tx "3*popen//python=python tests/support/forked_worker.py"
+    python -m pytest --dist loadscope --tx "4*popen//python=python tests/support/forked_worker.py"
 
 Each worker collects all tests, and the libraries that these import are most of what that costs. The first of the
 processes that one pytest starts imports them and forks; those that come later hand their files to it and wait for what
 was forked for them to end. Nothing of the project or of pytest is imported beforehand: neither warnings as errors nor
-the rewriting of assertions miss anything.
+the rewriting of assertions miss anything. What pytest has not rewritten yet, in a fresh checkout all, is rewritten
+meanwhile beside it: the workers, which reach each file at the same time, would all do it.
 """
 
 import gc
@@ -15,9 +16,13 @@ import select
 import socket
 import sys
 import time
+import traceback
 import types
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
+TESTS = Path(__file__).absolute().parents[1]
 IMPORTED = (
     "accelerate",
     "alembic.context",
@@ -51,7 +56,9 @@ def _main() -> None:
         _wait_for_a_worker(waiting, address)
         sys.exit(0)
     waiting.listen()
+    rewriting = _started(_rewrite_all)
     _import_all()
+    os.waitpid(rewriting, 0)  # its failure costs time alone, and is told on its errors
     _serve(waiting)
 
 
@@ -76,6 +83,29 @@ def _let_go() -> None:
     for number in (0, 1):
         os.dup2(null, number)
     os.close(null)
+
+
+def _started(act: Callable[[], None]) -> int:
+    """Do it in a child; return its process id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+        except Exception:
+            traceback.print_exc()
+        os._exit(0)
+    return pid
+
+
+def _rewrite_all() -> None:
+    """Keep what pytest makes of each file of tests where pytest looks for it."""
+    from _pytest.assertion import rewrite
+
+    for path in () if sys.dont_write_bytecode else sorted(TESTS.rglob("test_*.py")):
+        kept = rewrite.get_cache_dir(path) / (path.stem + rewrite.PYC_TAIL)
+        if not kept.exists() and rewrite.try_makedirs(kept.parent):
+            source_hash, code = rewrite._rewrite_test(path, None)
+            rewrite._write_pyc(None, code, source_hash, kept)
 
 
 def _import_all() -> None:

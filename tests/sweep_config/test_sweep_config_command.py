@@ -152,6 +152,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(150), deadline=None)
 @given(
     command=st.lists(items, min_size=1, max_size=5),

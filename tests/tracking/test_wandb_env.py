@@ -70,6 +70,7 @@ def wait_for(look, reader, seconds=60):
     return found
 
 
+@pytest.mark.slow
 def test_an_unmodified_script_gets_its_parameters_and_is_read_while_it_runs(tmp_path):
     tail = WandbTail(tmp_path)
     process = subprocess.Popen(

@@ -27,6 +27,7 @@ def train(directory, code, **env):
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
     done = train(
         tmp_path / "new",
@@ -48,6 +49,7 @@ def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
     assert os.path.dirname(done.stdout.strip()) == str(tmp_path / "new" / "wandb")
 
 
+@pytest.mark.slow
 def test_a_disabled_wandb_writes_nothing(tmp_path):
     train(tmp_path, 0, WANDB_MODE="disabled")
     assert WandbTail(tmp_path).read() == []

@@ -93,6 +93,7 @@ def test_a_loss_that_is_not_finite_is_left_to_the_one_who_tells_it():
 STILL = {"training__learning_rate": 1e-30, "training__early_stopping_patience": 2, "training__max_steps": -1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library_warnings")
 @pytest.mark.parametrize(
     ("strategy", "steps", "ends", "evaluated"),
@@ -115,6 +116,7 @@ def test_with_one_evaluation_at_the_end_patience_is_refused(tiny, tmp_path):
         train(config_for(tiny("t5"), **STILL, training__eval_strategy="no"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library_warnings")
 def test_without_patience_nothing_ends_early(tiny, tmp_path):
     done = train(config_for(tiny("t5"), **{**STILL, "training__early_stopping_patience": None}), tmp_path)

@@ -2,7 +2,7 @@ import pytest
 from in_process import NEW_TOKENS, config_for, train
 from tiny_models import CAUSAL
 
-pytestmark = pytest.mark.usefixtures("library_warnings")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("library_warnings")]
 
 
 def items(tokenizer, count=5):

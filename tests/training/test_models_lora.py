@@ -10,7 +10,7 @@ from sweepkit.errors import DataError
 
 WORDS = words_of(__file__)
 
-pytestmark = pytest.mark.usefixtures("library_warnings")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("library_warnings")]
 
 LOSS_ONLY = {"training__predict_with_generate": False, "training__eval_steps": 2.0}
 LOOK = {**LOSS_ONLY, "training__max_steps": 1, "training__learning_rate": 1e-30}  # evaluates what was loaded

@@ -55,6 +55,7 @@ def refusal(tmp_path, source, **fields):
     return message
 
 
+@pytest.mark.slow
 def test_digits_are_scikit_learns(tmp_path):
     from sklearn.datasets import load_digits
 

@@ -26,6 +26,8 @@ from sweepkit.training.images.scores import spread
 from sweepkit.training.results import best_of
 from sweepkit.training.usage import RecordedConfig
 
+pytestmark = pytest.mark.slow
+
 WORDS = words_of(__file__)
 
 with warnings.catch_warnings():
@@ -72,7 +74,6 @@ def go(folder, config=None, **params):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "images", "least"),
     [

@@ -91,6 +91,7 @@ def test_the_script_makes_the_committed_tokenizer_and_a_checkpoint_of_that_form(
     assert record_of(new)["steps"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_committed_checkpoint_loads_and_generates_without_a_network(family, monkeypatch):
     import torch

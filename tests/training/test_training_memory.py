@@ -216,6 +216,7 @@ def test_what_does_not_fit_is_freed_before_the_step_is_tried_again(tmp_path, mon
     assert live == [0, 0]
 
 
+@pytest.mark.slow
 def test_at_one_example_activations_are_computed_again(tmp_path):
     one = trained(tmp_path, "bart", per_device_train_batch_size=1, gradient_accumulation_steps=8)
     tight = trained(tmp_path, "bart", most=int(one.memory.peak * 0.7))
@@ -283,6 +284,7 @@ def test_other_errors_are_left_alone(tmp_path, monkeypatch):
     assert not getattr(caught.value, "__notes__", [])
 
 
+@pytest.mark.slow
 def test_data_order_does_not_hang_on_what_dropout_draws(tmp_path, monkeypatch):
     """Two epochs: the second is shuffled after the first has drawn other numbers."""
     orders = []
@@ -385,6 +387,7 @@ def quick(**changes):
     return RecordedConfig(apply(config, {**small, **changes}))
 
 
+@pytest.mark.slow
 def test_a_training_under_a_bound_comes_to_the_same(tmp_path, monkeypatch):
     said = []
     listeners = Listeners(say=said.append, used=list)
@@ -411,6 +414,7 @@ def test_a_training_under_a_bound_comes_to_the_same(tmp_path, monkeypatch):
         train(quick(on_out_of_memory="fail"), tmp_path, listeners)
 
 
+@pytest.mark.slow
 def test_a_later_run_of_a_sweep_begins_with_what_fits(tmp_path, monkeypatch):
     listeners = Listeners(say=lambda _: None, used=list)
     memory = Memory()
@@ -453,6 +457,7 @@ def test_what_fits_holds_for_the_same_model_and_as_little_memory(tmp_path, monke
     assert fits.fits_of(quick().raw, {}, device="gpu") is None  # one training, no sweep
 
 
+@pytest.mark.slow
 def test_the_result_file_says_what_was_done(tmp_path, monkeypatch):
     Memory(4_000_000, most_at_once=5).install(monkeypatch.setattr)
     options = ["--config=quick_test", "--max_train_samples=40", "--max_val_samples=12", "--max_steps=2"]

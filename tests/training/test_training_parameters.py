@@ -237,6 +237,7 @@ def _weights(folder):
     return load_model(str(folder), lambda config: {}).parameters()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
 def test_a_parameter_reaches_the_place_it_names(built, tiny, row):
     without = row.sees(built(row.family, row.given))
@@ -251,6 +252,7 @@ def test_a_parameter_reaches_the_place_it_names(built, tiny, row):
         assert got != without
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optim", [name for name in OPTIMIZERS if name not in OPTIMIZERS_OF_BITSANDBYTES])
 def test_every_optimizer_trains(built, optim):
     done = built("t5", {"training__optim": optim, "training__learning_rate": 0.01})
@@ -275,6 +277,7 @@ def test_optimizers_that_transformers_dropped_name_their_successor(old, now):
         from_mapping({"training": {"optim": old}})
 
 
+@pytest.mark.slow
 def test_every_schedule_is_another(built):
     given = {**TEN, "training__eval_strategy": "no"}
     factors = {
@@ -286,6 +289,7 @@ def test_every_schedule_is_another(built):
     assert all(values[1] == 1 for name, values in factors.items()), "one step of warm-up, or none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["bart", "t5", "gpt2", "llama", "qwen2"])
 def test_half_precision_trains_each_family_on_a_cpu(built, family):
     done = built(family, {"training__bf16": True})
@@ -298,6 +302,7 @@ def test_fp16_is_refused_on_a_cpu(tiny, tmp_path):
         train(config_for(tiny("t5"), training__fp16=True), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_prompt_reaches_an_encoder_within_its_length(built):
     changes = {"tokenizer__prompt": "summarize: {dialogue} end", "tokenizer__encoder_max_len": 40}
     whole = built("t5", changes).trainer.train_dataset[:]

@@ -9,7 +9,7 @@ from in_process import config_for, train
 
 from sweepkit.paths import DATA_DIR
 
-pytestmark = pytest.mark.usefixtures("library_warnings")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("library_warnings")]
 
 
 def test_a_training_that_is_over_lets_go_of_its_model_and_files(tmp_path):

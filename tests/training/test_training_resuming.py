@@ -10,7 +10,7 @@ from sweepkit.training.preemption import Preempted, Preemption
 
 WORDS = words_of(__file__)
 
-pytestmark = pytest.mark.usefixtures("library_warnings")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("library_warnings")]
 
 
 class Reporter:

@@ -34,6 +34,7 @@ def client(storage, tmp_path):
         yield found
 
 
+@pytest.mark.slow
 def test_a_sweep_is_shown_steered_and_goes_on(client, storage):
     (line,) = client.get("/api/sweeps").json()["sweeps"]
     assert (line["name"], line["done"], line["workers"]) == (NAME, 14, 2)

@@ -76,6 +76,7 @@ def test_each_state_of_a_run(said, stopped, state):
     assert run_state(said, stopped=stopped)[0] is state
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12), st.booleans())
 @settings(max_examples=examples(50))
 def test_an_unknown_state_is_not_taken_for_an_end_and_is_told(said, stopped):

@@ -71,6 +71,7 @@ def ways(request, tmp_path_factory):
     return Ways(tmp_path_factory.mktemp(request.param), *(["--cold"] if request.param == "cold" else []))
 
 
+@pytest.mark.slow
 def test_each_run_ends_in_the_state_that_it_has_at_wandb(ways):
     left = "exit code 1: 나갑니다"
     assert ways.said("reason") == {

@@ -6,6 +6,8 @@ from io import BytesIO
 import pytest
 from parity import DUMP, params, row
 
+pytestmark = pytest.mark.slow
+
 
 def _zipped(**files):
     data = BytesIO()

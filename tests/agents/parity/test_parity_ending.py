@@ -3,6 +3,8 @@
 import pytest
 from parity import DUMP, params, row
 
+pytestmark = pytest.mark.slow
+
 
 def _exit(code):
     return row(f"sys.exit({code})", f"import sys\nprint('before')\nsys.exit({code})\n")

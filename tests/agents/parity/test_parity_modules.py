@@ -3,6 +3,8 @@
 import pytest
 from parity import params, row
 
+pytestmark = pytest.mark.slow
+
 
 def _import_of(name, package, program, **more):
     """A row whose program imports an installed package, `lib`, that does something when it is imported."""

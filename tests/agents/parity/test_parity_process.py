@@ -3,6 +3,8 @@
 import pytest
 from parity import params, row
 
+pytestmark = pytest.mark.slow
+
 FROZEN = "what was imported for all runs is frozen, so that its pages stay shared"
 
 ROWS = [

@@ -3,6 +3,8 @@
 import pytest
 from parity import params, row
 
+pytestmark = pytest.mark.slow
+
 HASH = "the forks of one server have its hash seed: give PYTHONHASHSEED, or start cold, where it matters"
 
 ROWS = [

@@ -3,6 +3,8 @@
 import pytest
 from parity import params, row
 
+pytestmark = pytest.mark.slow
+
 _SEES = """\
 import {modules}
 def look():

@@ -3,6 +3,8 @@
 import pytest
 from parity import params, row
 
+pytestmark = pytest.mark.slow
+
 POOL = """\
     import multiprocessing, os, sys
     from dataclasses import dataclass
