@@ -66,9 +66,9 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every statement, however deep: what imports is one, and most of a tree are expressions.
+    r"""Yield every statement, however deep: what imports is one, and most of a tree are expressions.
 
-    >>> [type(node).__name__ for node in statements(ast.parse("if a:\\n  import b\\nelse:\\n  c"))]
+    >>> [type(node).__name__ for node in statements(ast.parse("if a:\n  import b\nelse:\n  c"))]
     ['If', 'Import', 'Expr']
     """
     for name in ("body", "handlers", "cases", "orelse", "finalbody"):
