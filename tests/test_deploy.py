@@ -14,6 +14,7 @@ import pytest
 import warm
 from sweeping import Sweeper
 from waiting import wait_until
+from warm_tool import warm_tool
 
 from sweepkit.cli.commands import COMMANDS
 from sweepkit.model.runs import RunState
@@ -138,12 +139,8 @@ def submitted(tmp_path):
     """A project with the SLURM script, and what the script finds on a node; `scontrol` notes what it was asked."""
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
-    for name, line in (
-        ("sweepkit", f'exec {sys.executable} -m sweepkit "$@"'),
-        ("scontrol", f'echo "$@" >> {tmp_path}/asked'),
-    ):
-        (bin_dir / name).write_text(f"#!/bin/sh\n{line}\n")
-        (bin_dir / name).chmod(0o755)
+    (bin_dir / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    (bin_dir / "scontrol").chmod(0o755)
     project = Sweeper(tmp_path)
     project.write(FILES["job.sh"], "job.sh")
     project.write(SWEEP, "my.yaml")
@@ -155,7 +152,8 @@ def submitted(tmp_path):
         "SLURM_JOB_ID": "7",
         "SWEEPKIT_OUTPUT_DIR": str(tmp_path / "out"),
     }
-    return project
+    with warm_tool(bin_dir / "sweepkit"):
+        yield project
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The wheel in an environment of its own: what a stranger gets by pip, without the checkout and without torch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import pip
 import pytest
 
 from sweepkit.paths import ROOT_DIR
@@ -36,6 +38,22 @@ class Hidden(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Hidden())
 """
+# Each line asks for one call of the command, in a fork of this process, which has imported what all of them do.
+FORKS = """
+import json, os, runpy, sys
+import sweepkit.cli.app, sweepkit.runner.call
+for line in sys.stdin:
+    script, words, folder, out, err = json.loads(line)
+    if (pid := os.fork()) == 0:
+        os.chdir(folder)
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.argv = [script, *words]
+        sys.path[0] = os.path.dirname(script)
+        runpy.run_path(script, run_name="__main__")
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +71,9 @@ def installed(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("env")
     venv.create(folder, with_pip=False)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-    subprocess.run([*pip, "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True, timeout=120)
+    runner = Path(pip.__file__).with_name("__pip-runner__.py")  # which `pip --python` starts in its turn
+    command = [str(folder / "bin" / "python"), str(runner), "install", "--quiet"]
+    subprocess.run([*command, "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True, timeout=120)
     checkout = {str(ROOT_DIR / "code"), str(ROOT_DIR)}
     shared = [path for path in sys.path if Path(path).name == "site-packages" and path not in checkout]
     (site / "shared.pth").write_text("\n".join([*shared, "import hide_extras"]) + "\n")
@@ -67,8 +86,27 @@ def installed(wheel, tmp_path_factory):
             [str(script), *words], cwd=cwd, env=environ, capture_output=True, text=True, encoding="utf-8", timeout=110
         )
 
-    call.site = site
+    call.site, call.script, call.environ = site, script, environ
     return call
+
+
+@pytest.fixture(scope="module")
+def forked(installed, tmp_path_factory):
+    """Call `sweepkit` as `installed` does, its imports made once for all calls."""
+    folder = tmp_path_factory.mktemp("said")
+    command = [str(installed.script.with_name("python")), "-c", FORKS]
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+
+    def call(*words, cwd):
+        out, err = folder / "out", folder / "err"
+        asked = [str(installed.script), words, str(cwd), str(out), str(err)]
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        code = int(process.stdout.readline())
+        return subprocess.CompletedProcess(words, code, *(file.read_text(encoding="utf-8") for file in (out, err)))
+
+    with subprocess.Popen(command, cwd=folder, env=installed.environ, **piped) as process:
+        yield call
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +147,15 @@ def test_ones_own_program_is_swept_where_it_stands(installed, project):
     assert not (installed.site / "outputs").exists()
 
 
-def test_what_is_typed_next_is_the_command(installed, project):
-    done = installed("analyze", "sweep", "--no-report", cwd=project)
+def test_what_is_typed_next_is_the_command(forked, project):
+    done = forked("analyze", "sweep", "--no-report", cwd=project)
     assert done.returncode == 0 and "sweepkit confirm sweep" in done.stdout
 
 
 @pytest.mark.parametrize(
     "words", [("run", "first_sweep"), ("train",), ("run", "sweep", "--storage", "postgresql://u@h/d")]
 )
-def test_a_missing_extra_is_one_line(words, installed, project):
-    done = installed(*words, cwd=project)
+def test_a_missing_extra_is_one_line(words, forked, project):
+    done = forked(*words, cwd=project)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert "pip install " in done.stderr and "sweepkit[" in done.stderr

@@ -65,6 +65,18 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes())
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    r"""Yield every statement, however deep: what imports is one, and most of a tree are expressions.
+
+    >>> [type(node).__name__ for node in statements(ast.parse("if a:\n  import b\nelse:\n  c"))]
+    ['If', 'Import', 'Expr']
+    """
+    for name in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for node in getattr(tree, name, ()):
+            yield node
+            yield from statements(node)
+
+
 @cache
 def modules() -> Mapping[str, Path]:
     """Return every module of the package by its dotted name."""
@@ -128,11 +140,11 @@ def imports_of(path: Path, *, top_level: bool = False) -> frozenset[str]:
     known = modules()
     names = set()
     tree = tree_of(path)
-    for node in tree.body if top_level else ast.walk(tree):
+    for node in tree.body if top_level else statements(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            below = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
+            below = {f"{node.module}.{alias.name}" for alias in node.names} & known.keys()
             names |= below or {node.module}
     return frozenset(name for name in names if name in known)
 
@@ -197,7 +209,7 @@ def class_places() -> dict[str, list[str]]:
     """Return where each class of the package is defined, nested ones included, private ones left out."""
     places: dict[str, list[str]] = defaultdict(list)
     for name, path in modules().items():
-        for node in ast.walk(tree_of(path)):
+        for node in statements(tree_of(path)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(name)
     return dict(places)
@@ -280,7 +292,7 @@ def _reads(path: Path) -> Iterator[tuple[str, str]]:
     known = modules()
     whole: set[str] = set()
     tree = tree_of(path) if path.is_relative_to(PACKAGE) else ast.parse(path.read_bytes())  # read once, and not kept
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             whole |= {alias.name for alias in node.names if alias.name in known}
         elif isinstance(node, ast.ImportFrom) and node.module:

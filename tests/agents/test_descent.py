@@ -11,6 +11,7 @@ import psutil
 import pytest
 from launching import Bench
 from waiting import wait_until
+from warm import WarmPopen
 
 from sweepkit.agents import descent
 from sweepkit.agents.launcher import LocalLauncher, Started, await_fork_server, kill_leftovers, written_end
@@ -189,7 +190,8 @@ class OtherAgent:
             owner=self.owner, warm=warm, unmarked=unmarked,
         )  # fmt: skip
         path = self.bench.write(source, "agent.py")
-        self.process = subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE)
+        env = {**os.environ, "PYTHONWARNINGS": "default"}
+        self.process = WarmPopen([sys.executable, str(path)], env=env, stdout=subprocess.PIPE)
         self.broods = []
         for name in ("one", "other"):
             brood = Brood.__new__(Brood)

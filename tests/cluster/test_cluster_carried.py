@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 import warm
@@ -175,6 +176,19 @@ def test_what_a_package_brings_for_itself_is_no_difference(tmp_path, monkeypatch
     (within / "colorama_ours-0.4.6.dist-info").rename(beside / "colorama_ours-0.4.6.dist-info")
     monkeypatch.syspath_prepend(beside)
     assert environment() == before | {"colorama_ours": "0.4.6"}
+
+
+def test_packages_are_called_what_python_itself_calls_them(tmp_path, monkeypatch):
+    readme = "Metadata-Version: 2.1\nName: Told\nVersion: 1.0\nSummary: x\n\nName: untold\nVersion: 2.0\n"
+    for folder, file, text in (
+        ("told-1.0.dist-info", "METADATA", readme),
+        ("old-0.5.egg-info", "PKG-INFO", "Name: Old\nVersion: 0.5\n\n"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text(text)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    said = {item.metadata["Name"].lower(): item.version for item in metadata.distributions(path=sys.path)}
+    assert environment() == said | {"told": "1.0", "old": "0.5", "python": sys.version.split()[0]}
 
 
 def test_python_is_named_first():

@@ -670,9 +670,9 @@ def _numbers(version: str) -> list[int]:
 def why_no_cuda() -> str:
     """Return why the CUDA rows cannot be checked, "" when they can."""
     try:
+        free_mb()  # at once where there is no driver; torch takes seconds to be asked
         if not rehearsed() and not ask_cuda("torch.cuda.is_available()"):
             return "torch sees no CUDA device"
-        free_mb()
     except Exception as error:  # no torch, no driver, no NVML: each is a reason
         return f"{type(error).__name__}: {str(error).strip()[-200:]}"
     return ""

@@ -7,7 +7,6 @@ import textwrap
 from queue import Empty
 
 import psutil
-import pytest
 from waiting import WAIT_S
 
 from sweepkit.agents.launcher import AttemptSpec, Exited, Started
@@ -50,7 +49,9 @@ class Bench:
             return queue.get(timeout=WAIT_S)
         except Empty:
             said = (self.folder / "forkserver.log").read_text(encoding="utf-8")
-            pytest.fail(f"nothing in {WAIT_S} s; notes: {self.launcher.notes}; the fork server said: {said!r}")
+            raise AssertionError(
+                f"nothing in {WAIT_S} s; notes: {self.launcher.notes}; the fork server said: {said!r}"
+            ) from None
 
     def run(self, program, *args, **options):
         _, queue, log = self.submit(program, *args, **options)

@@ -3,7 +3,8 @@
     with warm_tool(folder / "bin" / "sweepkit"):
         subprocess.run(["bash", "-c", "sweepkit run"], env={**os.environ, "PATH": f"{folder}/bin:…"})
 
-The command is a small client: it hands its words, folder, environment and files over and ends as the call does.
+The command is a small client: it hands its words, folder, environment and files over, passes SIGTERM on and ends as the
+call does.
 """
 
 import contextlib
@@ -20,11 +21,13 @@ from warm import WarmPopen
 _MOST_BYTES = 1 << 20
 _CLIENT = """\
 #!{python} -ISs
-import json, os, socket, sys
+import json, os, signal, socket, sys
 server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 server.connect({path!r})
 asked = {{"argv": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ)}}
 socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
+pid = int(server.recv(64))
+signal.signal(signal.SIGTERM, lambda number, _: os.kill(pid, number))
 os._exit(int(server.recv(64) or 1))
 """
 
@@ -70,4 +73,5 @@ def _answer(client: socket.socket) -> None:
         )
         for file in files:
             os.close(file)
+        client.send(str(process.pid).encode())
         client.send(str(process.wait() % 256).encode())

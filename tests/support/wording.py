@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import house
+
 _SENTENCE = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[,;:]? [A-Za-z][A-Za-z'’-]*){3,}")
 
 
@@ -14,7 +16,9 @@ _LOOKS = {"startswith", "endswith", "count", "index", "find", "search", "match",
 
 def sentences(path: Path) -> Iterator[ast.Constant]:
     """Yield every such string of a test file, as the node that holds it."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    source = path.read_bytes()
+    tree = ast.parse(source)
+    for node in ast.walk(tree) if b"match=" in source else house.statements(tree):
         if isinstance(node, ast.Assert):
             yield from _held(node.test)
         elif isinstance(node, ast.keyword) and node.arg == "match":

@@ -388,8 +388,9 @@ wandb.finish(5)
 """
 
 JUDGE = """
-import json, sys
+import glob, json
 sys.path.insert(0, sys.argv[2])
+(path,) = glob.glob(sys.argv[1] + "/wandb/offline-run-*/run-r1.wandb")
 from sweepkit.tracking.wandb_log import LogDecoder, decode, LoggedRow, Summary, Exit, ConfigChange
 from wandb.proto import wandb_internal_pb2 as pb
 
@@ -404,7 +405,7 @@ def tree(items):
 
 counts = {}
 decoder = LogDecoder()
-for payload in decoder.feed(open(sys.argv[1], "rb").read()):
+for payload in decoder.feed(open(path, "rb").read()):
     record, ours = pb.Record.FromString(payload), decode(payload)
     kind = record.WhichOneof("record_type")
     counts[kind] = counts.get(kind, 0) + 1
@@ -434,13 +435,12 @@ print(json.dumps([counts, decoder.problems]))
 @pytest.mark.slow
 def test_our_reader_agrees_with_wandbs_own_messages_on_a_file_of_many_blocks(tmp_path):
     offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true", "WANDB_RUN_ID": "r1"}
-    subprocess.run([sys.executable, "-c", WRITER], env=os.environ | offline, check=True)
+    command = [sys.executable, "-c", WRITER + JUDGE, str(tmp_path), paths.CODE_DIR]  # W&B is imported once for both
+    done = subprocess.run(command, env=os.environ | offline, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "wandb").glob("offline-run-*/run-r1.wandb")
     assert path.stat().st_size > 5 * BLOCK
-    command = [sys.executable, "-c", JUDGE, path, paths.CODE_DIR]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    counts, problems = json.loads(done.stdout)
+    counts, problems = json.loads(done.stdout.splitlines()[-1])
     assert (counts["history"], counts["exit"], counts["run"], problems) == (250, 1, 1, 0)
     tail = WandbTail(tmp_path)
     reports = tail.read()

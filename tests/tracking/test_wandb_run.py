@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -9,26 +10,51 @@ from sweepkit.errors import TrackingError
 from sweepkit.tracking import wandb_run
 from sweepkit.tracking.wandb_file import WandbTail
 
-TRAINER = """
-import sys
+# Each line asks for a training in a fork of this process: that W&B's client was imported before changes nothing.
+TRAINERS = """
+import json, os, sys
+import wandb
 from sweepkit.tracking.wandb_run import start_run
-run = start_run({"lr": 0.5, "model": {"dim": 8}}, project="proj", directory=sys.argv[1])
-for step in (1, 2):
-    run.log({"loss": 1.0 / step, "epoch": step}, step=step)
-run.finish(int(sys.argv[2]))
-run.finish()
-print(run.directory)
+
+def train(directory, code):
+    run = start_run({"lr": 0.5, "model": {"dim": 8}}, project="proj", directory=directory)
+    for step in (1, 2):
+        run.log({"loss": 1.0 / step, "epoch": step}, step=step)
+    run.finish(code)
+    run.finish()
+    print(run.directory)
+
+for line in sys.stdin:
+    directory, code, env, out, err = json.loads(line)
+    if (pid := os.fork()) == 0:
+        os.environ.update(env)
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        train(directory, code)
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
-def train(directory, code, **env):
-    env = {**os.environ, "PYTHONPATH": str(paths.CODE_DIR), **env}
-    command = [sys.executable, "-c", TRAINER, str(directory), str(code)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("said")
+    env = {**os.environ, "PYTHONPATH": str(paths.CODE_DIR)}
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+
+    def train(directory, code, **env):
+        out, err = folder / "out", folder / "err"
+        process.stdin.write(json.dumps([str(directory), code, env, str(out), str(err)]) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "0\n", err.read_text()
+        return subprocess.CompletedProcess([], 0, out.read_text(), err.read_text())
+
+    with subprocess.Popen([sys.executable, "-c", TRAINERS], env=env, **piped) as process:
+        yield train
 
 
 @pytest.mark.slow
-def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
+def test_our_trainers_run_is_grouped_silent_and_readable(train, tmp_path):
     done = train(
         tmp_path / "new",
         4,
@@ -50,7 +76,7 @@ def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_disabled_wandb_writes_nothing(tmp_path):
+def test_a_disabled_wandb_writes_nothing(train, tmp_path):
     train(tmp_path, 0, WANDB_MODE="disabled")
     assert WandbTail(tmp_path).read() == []
     assert not (tmp_path / "wandb").exists()
