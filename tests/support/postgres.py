@@ -22,8 +22,8 @@ import sqlalchemy as sa
 class PostgresServer:
     """A running server; every call of `new_database` gives the URL of an empty UTF-8 database.
 
-    Making and removing the three hundred files of one costs 0.07 s of CPU, so what `take_back` has emptied is given again,
-    by another name: whatever process a test left behind does not find it.
+    Making and removing the three hundred files of one costs 0.07 s of CPU, so what `take_back` has emptied is given
+    again, by another name: whatever process a test left behind does not find it.
     """
 
     def __init__(self, folder: Path, bin_dir: Path, user: str | None, listen: str = "127.0.0.1") -> None:
