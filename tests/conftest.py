@@ -7,7 +7,7 @@ import signal
 import pytest
 from depth import examples
 from hypothesis import HealthCheck, settings
-from postgres import postgres  # noqa: F401 - a fixture
+from postgres import postgres, postgres_server  # noqa: F401 - fixtures
 
 for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT_", "OPTUNA_"))]:
     if name not in (

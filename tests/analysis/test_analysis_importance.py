@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from depth import half
 from snapshots import words_of
 
 from sweepkit.analysis import importance
@@ -18,7 +19,7 @@ from sweepkit.errors import DataError
 
 WORDS = words_of(__file__)
 
-QUICK = ForestEffort(trees=60, refit_trees=24, subsamples=10)
+QUICK = ForestEffort(trees=half(100), refit_trees=half(40), subsamples=half(15))
 
 
 def sweep(n, seed, truth, **extra):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from depth import half
 
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Verdict
@@ -40,7 +41,7 @@ def noise(seed, rule="best", epochs=(2, 5, 10, 20, 40)):
 
 @pytest.mark.slow
 def test_more_looks_are_told_and_not_called_an_effect():
-    quick = ForestEffort(trees=40, refit_trees=20, subsamples=8)
+    quick = ForestEffort(trees=half(60), refit_trees=half(30), subsamples=half(12))
     clear = 0
     for seed in range(3):
         table = noise(seed)

@@ -1,8 +1,11 @@
 """The Optuna mirror, read back by Optuna itself and by optuna-dashboard."""
 
+import contextlib
 import io
 import json
 import math
+import shutil
+import sqlite3
 import warnings
 
 import optuna
@@ -51,19 +54,38 @@ def store(tmp_path):
         yield store
 
 
+@pytest.fixture(scope="module")
+def empty_storage(tmp_path_factory):
+    """The file of a storage without studies: Optuna takes 0.1 s of CPU to make one."""
+    file = tmp_path_factory.mktemp("optuna") / "optuna.db"
+    close(optuna.storages.RDBStorage(f"sqlite:///{file}"))
+    return file
+
+
 @pytest.fixture
-def url(tmp_path):
+def url(tmp_path, empty_storage):
+    """Of a storage without studies; `unmade_url` where there shall be none."""
+    (tmp_path / "more").mkdir()
+    return f"sqlite:///{shutil.copy(empty_storage, tmp_path / 'more')}"
+
+
+@pytest.fixture
+def unmade_url(tmp_path):
     return f"sqlite:///{tmp_path}/more/optuna.db"
 
 
+def close(storage):
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def load(name, url):
-    storage = optuna.storages.RDBStorage(url)
+    storage = optuna.storages.RDBStorage(url, skip_compatibility_check=True)
     study = optuna.load_study(study_name=name, storage=storage)
     trials = study.get_trials(deepcopy=True)
     best = study.best_trial if any(trial.state is TrialState.COMPLETE for trial in trials) else None
     direction = study.direction
-    storage.remove_session()
-    storage.engine.dispose()
+    close(storage)
     return trials, best, direction
 
 
@@ -146,7 +168,8 @@ def shapes(trials):
     ]
 
 
-def test_a_deleted_mirror_is_made_again_alike(store, url, tmp_path):
+def test_a_deleted_mirror_is_made_again_alike(store, unmade_url, tmp_path):
+    url = unmade_url
     sweep, attempts = five_runs(store)
     for _ in range(2):
         sync_mirror(store, sweep, url, SPACE)
@@ -157,6 +180,21 @@ def test_a_deleted_mirror_is_made_again_alike(store, url, tmp_path):
     (tmp_path / "more" / "optuna.db").unlink()
     assert sync_mirror(store, sweep, url, SPACE) == 6
     assert shapes(load("요약", url)[0]) == grown
+
+
+def test_optuna_looks_at_its_tables_once_and_refuses_those_of_another_version(store, url, monkeypatch):
+    sweep, _ = five_runs(store)
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as tables:
+        ((version,),) = tables.execute("SELECT version_num FROM alembic_version")
+        tables.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="upgrade"):
+                sync_mirror(store, sweep, url, SPACE)
+        tables.execute("UPDATE alembic_version SET version_num = ?", [version])
+    manager, looked = optuna.storages._rdb.storage._VersionManager, []
+    monkeypatch.setattr(manager, "check_table_schema_compatibility", lambda self: looked.append(self))
+    assert [sync_mirror(store, sweep, url, SPACE) for _ in range(3)] == [6, 0, 0]
+    assert len(looked) == 1
 
 
 @pytest.mark.parametrize("change", ["retry", "lost", "extended"])

@@ -14,12 +14,17 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 
 class PostgresServer:
-    """A running server; every call of `new_database` gives the URL of an empty UTF-8 database."""
+    """A running server; every call of `new_database` gives the URL of an empty UTF-8 database.
+
+    Making and removing the three hundred files of one costs 0.07 s of CPU, so what `take_back` has emptied is given
+    again, by another name: whatever process a test left behind does not find it.
+    """
 
     def __init__(self, folder: Path, bin_dir: Path, user: str | None, listen: str = "127.0.0.1") -> None:
         self.folder = folder
@@ -27,6 +32,8 @@ class PostgresServer:
         self.user = user
         self.listen = listen
         self.port = _free_port()
+        self._given: list[str] = []
+        self._empty: list[str] = []
 
     def command(self, program: str, *args: str) -> None:
         argv = [str(self.bin_dir / program), *args]
@@ -68,9 +75,34 @@ class PostgresServer:
             engine.dispose()
 
     def new_database(self, options: str = "") -> str:
-        name = f"t{uuid.uuid4().hex[:12]}"
-        self.execute(f"CREATE DATABASE {name} {options}")
+        if self._empty and not options:
+            name = self._empty.pop()
+        else:
+            name = _new_name()
+            self.execute(f"CREATE DATABASE {name} {options}")
+        if not options:
+            self._given.append(name)
         return self.url(name)
+
+    def take_back(self) -> None:
+        """Empty the databases given since the last call, to be given again; one that somebody holds is left alone."""
+        given, self._given = self._given, []
+        if not given:
+            return
+        with contextlib.suppress(psycopg.Error), psycopg.connect(self.url("postgres"), autocommit=True) as server:
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = ANY(%s)"
+            server.execute(ended, [given])
+            for name in given:
+                with contextlib.suppress(psycopg.Error):
+                    fresh = _new_name()
+                    server.execute(f"ALTER DATABASE {name} RENAME TO {fresh}")
+                    with psycopg.connect(self.url(fresh)) as database:
+                        database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+                    self._empty.append(fresh)
+
+
+def _new_name() -> str:
+    return f"t{uuid.uuid4().hex[:12]}"
 
 
 def _free_port() -> int:
@@ -109,10 +141,17 @@ def missing(reason: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres():
+def postgres_server():
     """A `PostgresServer`, started once a session."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The session's `PostgresServer`; the databases that a test was given go back to it."""
+    yield postgres_server
+    postgres_server.take_back()
 
 
 @contextlib.contextmanager

@@ -287,6 +287,8 @@ class OptunaEngine:
         """Return what a fresh sampler proposes, decoded and nested, and what its run must bring back."""
         import optuna
 
+        from sweepkit.search.shown_trials import numbered
+
         distributions = {_name(index): _optuna_distribution(coding) for index, coding in enumerate(self._codings)}
         conditional = bool(self._space.conditions)
         options = options_of(kind, self._sampler, self._options)
@@ -307,9 +309,9 @@ class OptunaEngine:
                     _know_the_space(sampler, distributions)
                 study = optuna.create_study(storage=storage, directions=directions, sampler=sampler)
             else:
-                study = optuna.create_study(directions=directions, sampler=sampler)
-                study.add_trials([frozen(run, distributions, system) for run, system in rows])
-                study.add_trials([frozen(run, distributions, {}) for run in pending])
+                rows = [*rows, *((run, {}) for run in pending)]
+                trials = [frozen(run, distributions, system) for run, system in rows]
+                study = optuna.create_study(storage=numbered(trials), directions=directions, sampler=sampler)
             if conditional:
                 asked = study.ask()
                 flat = ask_active(asked, self._space, self._named(), self._fixed)
@@ -318,7 +320,7 @@ class OptunaEngine:
                 decoded = {coding.path: coding.decode(asked.params[name]) for name, coding in self._named().items()}
                 flat = {**self._fixed, **decoded}
             if kind in ("cmaes", "nsga"):
-                kept |= kept_of(kind, study.trials[asked.number].system_attrs)
+                kept |= kept_of(kind, study.get_trials(deepcopy=False)[-1].system_attrs)
         return nested(self._space, flat), kept
 
     def _storage(

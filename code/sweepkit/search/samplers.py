@@ -253,7 +253,7 @@ class CmaesHistory:
             system = {**self._attributes(run), f"{self._prefix}generation": generation}
             study.add_trial(frozen(run, self._distributions, {**system, **(state if index == 0 else {})}))
         asked = study.ask(fixed_distributions=dict(self._distributions))
-        attributes = study.trials[asked.number].system_attrs
+        attributes = study.get_trials(deepcopy=False)[asked.number].system_attrs
         after = {key: value for key, value in attributes.items() if key.startswith(f"{self._prefix}optimizer")}
         self._memo.append((chosen, after))
         return after

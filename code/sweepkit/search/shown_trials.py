@@ -33,3 +33,10 @@ class ShownTrials(InMemoryStorage):
         """Return the trials in these states, themselves, and after them the one that is asked."""
         shown = [trial for trial in self._shown if states is None or trial.state in states]
         return [*shown, *super().get_all_trials(study_id, deepcopy=deepcopy, states=states)]
+
+
+def numbered(trials: Sequence[FrozenTrial]) -> ShownTrials:
+    """Return a storage of new trials, numbered and named as they come; the one that is asked comes after them."""
+    for number, trial in enumerate(trials):
+        trial.number, trial._trial_id = number, number + 1  # 0 is the one that is asked
+    return ShownTrials(trials, len(trials))
