@@ -41,12 +41,14 @@ VOCABULARY = 40
 
 @pytest.fixture(scope="module", autouse=True)
 def _as_in_a_training():
-    """As in a training: one thread, and what the imported libraries made is left out of collections."""
+    """As in a training: one thread, and what the imported libraries made is left out of collections.
+
+    To the end, as there (`environment.prepare` freezes once): each later training would search the libraries, 0.2 s.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two that share a core with something else take ten times as long
     gc.freeze()
     yield
-    gc.unfreeze()
     torch.set_num_threads(threads)
 
 
