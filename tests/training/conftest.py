@@ -22,9 +22,9 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
-def library_warnings(monkeypatch, tmp_path):
-    """Let torch and transformers warn, and keep tokenized data out of the checkout."""
-    monkeypatch.setenv("SWEEPKIT_CACHE_DIR", str(tmp_path / "cache"))
+def library_warnings(monkeypatch, tmp_path_factory):
+    """Let torch and transformers warn, and keep tokenized data out of the checkout, once for all, as for a sweep."""
+    monkeypatch.setenv("SWEEPKIT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

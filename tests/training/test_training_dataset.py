@@ -34,15 +34,21 @@ def tokenizer():
         return load_tokenizer(str(DATA_DIR / "checkpoints" / "bart-tiny-ko"))
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The cache: our 700 dialogues are tokenized once, other files have other names in it."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def loaded(tokenizer, tmp_path):
+def loaded(tokenizer, kept):
     """A function from settings of the configuration to what `load` returns, and what it said."""
     said = []
 
     def call(prompt=None, config=None, **values):
         settings = {name.replace("__", "."): value for name, value in values.items()}
         config = apply(config or TrainingConfig(), settings)
-        return load(config, tokenizer, prompt=prompt, cache_dir=tmp_path / "cache", say=said.append)
+        return load(config, tokenizer, prompt=prompt, cache_dir=kept, say=said.append)
 
     call.said = said
     return call

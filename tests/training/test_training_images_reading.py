@@ -162,7 +162,9 @@ def test_npz_files_are_read_by_either_pair_of_names_and_floats_of_0_to_1_are_str
     assert (images.labels.tolist(), images.classes) == ([1, 0, 1, 0], ("a", "b"))
     np.savez(tmp_path / "c.npz", images=np.stack([pixels] * 3, axis=-1), labels=[0, 1, 0, 1])
     assert loaded(tmp_path, tmp_path / "c.npz", img_size=12).pixels.shape == (4, 12, 12, 3)
+    assert (loaded(tmp_path, tmp_path / "c.npz").pixels == pixels[..., None]).all()
     assert loaded(tmp_path, tmp_path / "c.npz", color="grayscale").pixels.shape == (4, 6, 6, 1)
+    assert (loaded(tmp_path, tmp_path / "a.npz", color="rgb").pixels[:4] == np.stack([pixels] * 3, axis=-1)).all()
 
 
 @pytest.mark.parametrize(

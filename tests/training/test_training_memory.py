@@ -41,12 +41,14 @@ VOCABULARY = 40
 
 @pytest.fixture(scope="module", autouse=True)
 def _as_in_a_training():
-    """As in a training: one thread, and what the imported libraries made is left out of collections."""
+    """As in a training: one thread, and what the imported libraries made is left out of collections.
+
+    To the end, as there (`environment.prepare` freezes once): each later training would search the libraries, 0.2 s.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two that share a core with something else take ten times as long
     gc.freeze()
     yield
-    gc.unfreeze()
     torch.set_num_threads(threads)
 
 
@@ -424,7 +426,8 @@ def test_a_later_run_of_a_sweep_begins_with_what_fits(tmp_path, monkeypatch):
     def answer(run, **changes):
         monkeypatch.setenv(RUN_DIR_ENV, str(tmp_path / run))
         memory.refused = 0
-        found = train(quick(max_steps=2, eval_strategy="no", **changes), tmp_path, listeners).facts["out_of_memory"]
+        config = quick(max_steps=2, eval_strategy="no", decoder_max_len=12, **changes)
+        found = train(config, tmp_path, listeners).facts["out_of_memory"]
         return found and (memory.refused, found["per_device_train_batch_size"], found.get("learned_from"))
 
     assert answer("s/a") is None
@@ -460,8 +463,9 @@ def test_what_fits_holds_for_the_same_model_and_as_little_memory(tmp_path, monke
 @pytest.mark.slow
 def test_the_result_file_says_what_was_done(tmp_path, monkeypatch):
     Memory(4_000_000, most_at_once=5).install(monkeypatch.setattr)
-    options = ["--config=quick_test", "--max_train_samples=40", "--max_val_samples=12", "--max_steps=2"]
-    done = in_this_process(main, [*options, "--output-dir", str(tmp_path)], CODE_DIR)
+    options = ["--max_train_samples=40", "--max_val_samples=12", "--max_steps=2", "--decoder_max_len=12"]
+    argv = ["--config=quick_test", *options, "--output-dir", str(tmp_path)]
+    done = in_this_process(main, argv, CODE_DIR)
     assert done.returncode == 0, done.stderr
     assert WORDS["out-of-memory-at-step-11"] in done.stdout
     result = json.loads((tmp_path / "results" / "training_results.json").read_text(encoding="utf-8"))

@@ -1,10 +1,12 @@
 """Every parameter of the guides reaches the place it names: what is built differs, and how."""
 
 import dataclasses
+import gc
 from collections import ChainMap
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,12 +82,14 @@ def tags(done):
 
 
 LORA = {"lora__enabled": True}
-TEN = {  # ten steps of one dialogue
+TEN = {  # ten steps of one dialogue, evaluated at the end
     "training__max_steps": -1,
     "training__num_train_epochs": 2.5,
     "data__max_train_samples": 4,
     "training__per_device_train_batch_size": 1,
+    "training__eval_strategy": "no",
 }
+STOPPABLE = {**TEN, "training__eval_strategy": "steps"}  # evaluated at each second of them
 SCORED = {"training__predict_with_generate": True}
 
 ROWS = [
@@ -163,14 +167,14 @@ ROWS = [
         1,
         lambda done: done.outcome.steps,
         4,
-        given={"training__learning_rate": 1e-30, **TEN},
+        given={"training__learning_rate": 1e-30, **STOPPABLE},
     ),
     Row(
         "training.early_stopping_threshold",
         100.0,
         lambda done: done.outcome.steps,
         4,
-        given={"training__early_stopping_patience": 1, **TEN},
+        given={"training__early_stopping_patience": 1, **STOPPABLE},
     ),
     Row("training.predict_with_generate", True, lambda done: "rougeL_f1" in done.outcome.history[-1].metrics, True),
     Row("training.save_model", True, saved, ["model.safetensors"], given={"training__max_steps": 1}),
@@ -214,18 +218,21 @@ def built(tiny, tmp_path_factory):
     """Return a function from a family and changes to what they built; the same ones are built once."""
     import torch
 
-    known = {}
+    known, unmoved = {}, {}
 
     def build(family, changes):
         key = (family, tuple(sorted((name, repr(value)) for name, value in changes.items())))
         if key not in known:
             quick = {"training__predict_with_generate": False, "data__max_val_samples": 3}
             config = config_for(tiny(family), **{**quick, **changes})
-            before = torch.nn.utils.parameters_to_vector(_weights(tiny(family)))
+            if family not in unmoved:
+                unmoved[family] = torch.nn.utils.parameters_to_vector(_weights(tiny(family)))
             done = train(config, tmp_path_factory.mktemp("built"))
-            after = torch.nn.utils.parameters_to_vector(done.trainer.model.parameters())
+            before, after = unmoved[family], torch.nn.utils.parameters_to_vector(done.trainer.model.parameters())
             done.moved = (after - before).abs().max().item() if after.shape == before.shape else None
             known[key] = done
+            gc.collect()
+            gc.freeze()  # it stays to the end: no collection, and each training has one, walks through all built before
         return known[key]
 
     return build
@@ -278,11 +285,18 @@ def test_optimizers_that_transformers_dropped_name_their_successor(old, now):
 
 
 @pytest.mark.slow
-def test_every_schedule_is_another(built):
-    given = {**TEN, "training__eval_strategy": "no"}
-    factors = {
-        name: tuple(rates(built("t5", {**given, "training__lr_scheduler_type": name}), 11)) for name in SCHEDULES
-    }
+def test_every_schedule_is_another(tmp_path):
+    import torch
+    from transformers import Trainer
+
+    from sweepkit.training.arguments import training_arguments
+
+    factors = {}
+    for name in SCHEDULES:
+        config = config_for("any", training__lr_scheduler_type=name, training__eval_strategy="no")
+        trainer = Trainer(torch.nn.Linear(1, 1), training_arguments(config, tmp_path))
+        trainer.create_optimizer_and_scheduler(num_training_steps=10)
+        factors[name] = tuple(rates(SimpleNamespace(trainer=trainer), 11))
     assert len(set(factors.values())) == len(SCHEDULES)
     restarts = factors["cosine_with_restarts"]
     assert any(later > earlier for earlier, later in zip(restarts[2:], restarts[3:], strict=False)), "it restarts"
