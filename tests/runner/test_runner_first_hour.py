@@ -34,6 +34,7 @@ WAITS = "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(600)\n"
 def sweeper(tmp_path):
     made = Sweeper(tmp_path)
     made.write(GRID)
+    made.forks = True  # what it says of the next step is the command that it was started by
     return made
 
 
