@@ -135,6 +135,15 @@ class Sweeper:
         files = sorted((self.folder / "out" / f"sweep_{sweep}").glob("run_*_result.json"))
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
+    def ran(self, *options, sweep="s.yaml"):
+        """Do as `call` in this process: see `summary`."""
+        return self.here(self.command(*options, sweep=sweep))
+
+    def here(self, command):
+        """Do in this process what the script would in its own."""
+        with _environment(self.env):
+            return in_this_process(sweep_runner.main, command[2:], self.folder)
+
     def summary(self, *options, rc=0, sweep="s.yaml", timeout=None):
         """Run with --json; return the final object. Fails unless the exit code is `rc`.
 
@@ -144,9 +153,7 @@ class Sweeper:
         if self.forks or timeout is not None:
             done = self.call("--json", *options, sweep=sweep, timeout=timeout or 120)
         else:
-            with _environment(self.env):
-                argv = self.command("--json", *options, sweep=sweep)[2:]
-                done = in_this_process(sweep_runner.main, argv, self.folder)
+            done = self.ran("--json", *options, sweep=sweep)
         assert done.returncode == rc, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
