@@ -23,20 +23,21 @@ print(json.dumps({
 ENDS = {"raise SystemExit(3)": 3, "raise SystemExit('words')": 1, "1 / 0": 1, "import os; os.kill(os.getpid(), 9)": -9}
 
 
-def seen(popen, script, folder):
+def seen(popen, script, folder, *arguments):
     env = {**os.environ, "PYTHONWARNINGS": "default", "한": "글"}
     piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
-    command = [sys.executable, str(script), "--a", "나"]
+    command = [sys.executable, str(script), "--a", "나", *arguments]
     with popen(command, cwd=folder, env=env, start_new_session=True, **piped) as process:
         said = json.loads(process.communicate("input")[0])
     assert process.returncode == 0
     return said
 
 
-def test_a_script_sees_the_same_warm_and_cold(tmp_path):
+@pytest.mark.parametrize("arguments", [(), ("--wandb",)], ids=["plain", "speaks with others"])
+def test_a_script_sees_the_same_warm_and_cold(tmp_path, arguments):
     script = tmp_path / "look.py"
     script.write_text(LOOK, encoding="utf-8")
-    warm, cold = (seen(popen, script, tmp_path) for popen in (WarmPopen, subprocess.Popen))
+    warm, cold = (seen(popen, script, tmp_path, *arguments) for popen in (WarmPopen, subprocess.Popen))
     for said in (warm, cold):
         said.pop("filters")  # what is imported adds its own
     assert warm == cold

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 import venv
+from importlib import metadata
 
 import pytest
 from sweeping import Sweeper, in_this_process
 
-from sweepkit.agents.package_query import versions_of
+from sweepkit.agents.package_query import version_of, versions_of
 from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.warm_command import command_start
 from sweepkit.cli import app
@@ -53,6 +54,20 @@ def test_an_environment_tells_its_own_versions_by_the_names_of_its_packages(envi
     theirs, ours = versions.of(str(environment)), versions.of(sys.executable)
     assert {**theirs, "python": ""} == {"python": "", "numpy": "0.0.7", "odd-distribution": "2.5"}
     assert ours["numpy"] != "0.0.7" and ours["python"] == sys.version.split()[0]
+
+
+def test_a_version_is_that_of_the_metadata_of_any_kind(tmp_path, monkeypatch):
+    (tmp_path / "older.egg-info").write_text(PACKAGE.format(name="older", version="0.9.post1"))
+    install(tmp_path, "newer", "2.0", "newer")
+    (tmp_path / "newer-2.0.dist-info" / "METADATA").write_text(
+        PACKAGE.format(name="newer", version="2.0") + "\nDescription\n\nVersion: 1.0 was another one\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {name: version_of(name) for name in ("older", "newer", "torch", "wandb", "numpy")}
+    assert (found["older"], found["newer"]) == ("0.9.post1", "2.0")
+    assert found == {name: metadata.version(name) for name in found}
+    with pytest.raises(metadata.PackageNotFoundError):
+        version_of("no-such-package")
 
 
 def test_an_interpreter_is_asked_once(environment, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from sweepkit.agents.warm import preload
+from sweepkit.agents.warm.known import imported_later
 from sweepkit.agents.warm.preload import is_local, is_to_teach, modules_of_program
 
 
@@ -50,6 +51,12 @@ def test_local_neighbours_are_followed_and_never_preloaded(scan):
         pack__deep="from ..pack import sibling\nimport zipfile\nthing = 1\n",
     )
     assert sorted(found) == ["csv", "tarfile", "wave", "zipfile"]
+
+
+@pytest.mark.parametrize("names", [["wandb"], ["csv", "wandb:init", "wandb.sdk:Settings"]])
+def test_what_wandb_imports_in_its_first_call_is_imported_with_it_once(names):
+    assert imported_later(names) == ["wandb.sdk.launch"]
+    assert imported_later(["wandbox", "csv:wandb"]) == []
 
 
 def test_nothing_runs_while_it_is_read(scan, tmp_path):

@@ -59,7 +59,7 @@ def original(tmp_path_factory):
     """The folder of a sweep that was run, to be copied."""
     sweeper = Confirmer(tmp_path_factory.mktemp("original"))
     sweeper.write(SWEEP)
-    done = sweeper.call()
+    done = sweeper.ran()
     assert done.returncode == 0, done.stdout + done.stderr
     return sweeper.folder
 
@@ -143,7 +143,7 @@ def test_wrong_input_is_told(swept, options, said):
 
 
 def test_a_confirmation_is_not_confirmed(swept):
-    assert swept.call("--confirm", "noisy", "--budget", "3", "--no-holdout").returncode == 0
+    assert swept.ran("--confirm", "noisy", "--budget", "3", "--no-holdout").returncode == 0
     done = swept.asked("--confirm", "noisy-confirm")
     assert done.returncode == 2 and WORDS["is-itself-a"] in done.stderr
 
@@ -156,7 +156,7 @@ def test_failing_seeds_a_minimized_metric_and_several_workers(tmp_path):
     )
     sweeper.write(text.replace("sweepkit: {", "sweepkit: {retries: 0, "))
     sweeper.env["SEED"] = "2"
-    assert sweeper.call().returncode == 0
+    assert sweeper.ran().returncode == 0
     said = sweeper.said("--num-workers", "2", "--no-holdout")
     members = {item["params"]["x"]: item for item in said["members"]}
     assert members[8.5]["lost"] >= 1 and members[8.5]["chance"] == 0.0 and said["members"][-1]["params"]["x"] == 8.5
@@ -179,7 +179,7 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
         .replace(", holdout: {split: test}", "")
         .replace(", target: 2", "")
     )
-    assert sweeper.call().returncode == 0
+    assert sweeper.ran().returncode == 0
     said = sweeper.said("--budget", "10")
     assert said["seed_parameter"] is None and {run["seed"] for run in said["members"][0]["fresh"]} <= set(said["seeds"])
     assert WORDS["every-seed-gave"] in " ".join(said["verdict"]) and said["runs"] == 8  # decided by then
@@ -210,7 +210,7 @@ def test_of_a_run_with_folds_the_hold_out_score_is_that_of_all_and_has_its_examp
     values = "[0, 1, 2, 3, 4, 5, 6, 7]"
     text = SWEEP.replace(str(PROGRAMS / "noisy_acc.py"), "folds.py").replace("name: acc,", "name: accuracy,")
     sweeper.write(text.replace(values, "[0, 1]"))
-    assert sweeper.call().returncode == 0
+    assert sweeper.ran().returncode == 0
     said = sweeper.said("--budget", "4")
     for look in said["holdout"]["looks"]:
         assert max(look["scores"]) < 0.8 and look["report"] is None  # 0.95 is the best partial mean
@@ -226,7 +226,7 @@ def test_kills_repeat_nothing_and_change_nothing(tmp_path):
     calm = Confirmer(tmp_path / "calm")
     calm.folder.mkdir()
     calm.write(SWEEP)
-    assert calm.call().returncode == 0
+    assert calm.ran().returncode == 0
     shutil.copytree(calm.folder, tmp_path / "killed")
     killed = Confirmer(tmp_path / "killed")
     (killed.folder / "journal").unlink()

@@ -50,7 +50,7 @@ def made(tmp_path_factory):
     sweeper = Sweeper(tmp_path_factory.mktemp("recorded"))
     sweeper.write(PROGRAM, "p.py")
     sweeper.write(SWEEP)
-    done = sweeper.call()
+    done = sweeper.ran()
     assert done.returncode in (0, 1), done.stderr
     return sweeper.folder
 

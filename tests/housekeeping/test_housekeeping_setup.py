@@ -116,7 +116,7 @@ def made(tmp_path_factory):
         "bayes.yaml",
     )
     for name in ("grid.yaml", "bayes.yaml"):
-        done = sweeper.call(sweep=name)
+        done = sweeper.ran(sweep=name)
         assert done.returncode == 0, done.stderr
     return sweeper.folder
 

@@ -89,7 +89,7 @@ def swept(tmp_path_factory):
     """The output folder of a finished sweep, to be copied."""
     made = Monitor(tmp_path_factory.mktemp("swept"))
     made.write(GRID)
-    assert made.call().returncode == 0
+    assert made.ran().returncode == 0
     return made.folder / "out"
 
 
@@ -156,7 +156,7 @@ def test_a_running_sweep_is_shown_with_its_run(monitor, endless):
 
 
 def test_without_a_name_the_sweep_that_runs_is_watched_else_the_newest(monitor):
-    assert monitor.call("--count", "1").returncode == 0
+    assert monitor.ran("--count", "1").returncode == 0
     (left,) = monitor.look()["sweeps"]
     assert left["idle"].startswith("--count 1 reached") and left["stalled"] is None
     with open_store(monitor.folder / "out" / "sweepkit.db") as store:
@@ -224,7 +224,7 @@ def test_a_terminal_gets_the_picture_within_its_columns(finished):
 
 
 def test_a_record_that_goes_away_is_waited_for(monitor):
-    assert monitor.call("--count", "1").returncode == 0
+    assert monitor.ran("--count", "1").returncode == 0
     file, aside = monitor.folder / "out" / "sweepkit.db", monitor.folder / "aside.db"
     process = monitor.watching("s", "--json", "--refresh-interval", "0.05", "--until", "done")
     try:
@@ -247,14 +247,14 @@ def test_a_record_that_goes_away_is_waited_for(monitor):
 @pytest.mark.slow
 def test_until_failed_and_done_have_codes_of_their_own(monitor):
     monitor.write(FAILING)
-    assert monitor.call().returncode == 0
+    assert monitor.ran().returncode == 0
     failed = monitor.watch("s", "--until", "failed")
     assert failed.returncode == 3
     assert WORDS["failed-the-last"] in failed.stderr and "실패: x=2" in failed.stderr
     assert "last failures" in failed.stdout
     assert monitor.asked("s", "--until", "done").returncode == 0
     monitor.write(FAILING.replace("[good, fail]", "[fail]"), "all.yaml")
-    monitor.call(sweep="all.yaml")
+    monitor.ran(sweep="all.yaml")
     vain = monitor.asked("all", "--until", "done")
     assert vain.returncode == 3 and "none of its 2 runs finished well" in vain.stderr
 
@@ -279,7 +279,7 @@ def test_a_sweep_whose_runner_was_killed_is_stalled(monitor, endless):
 
 def test_all_shows_every_sweep(finished):
     finished.write(GRID.replace("[3, 1, 2]", "[7]"), "요약.yaml")
-    assert finished.call(sweep="요약.yaml").returncode == 0
+    assert finished.ran(sweep="요약.yaml").returncode == 0
     said = finished.look("--all")
     assert {item["name"]: item["done"] for item in said["sweeps"]} == {"s": 3, "요약": 1}
     assert finished.asked("--all", "--until", "done").returncode == 0
@@ -343,7 +343,7 @@ def fetch(url):
 
 @pytest.mark.slow
 def test_the_page_beside_the_monitor_shows_a_run_that_comes_later(monitor):
-    assert monitor.call("--count", "1").returncode == 0
+    assert monitor.ran("--count", "1").returncode == 0
     process = monitor.watching("s", "--web", "--port", "0", "--json", "--refresh-interval", "0.5")
     try:
         notes = []
@@ -351,7 +351,7 @@ def test_the_page_beside_the_monitor_shows_a_run_that_comes_later(monitor):
             notes = json.loads(process.stdout.readline())["notes"]
         base, _, rest = next(note for note in notes if note.startswith("page: ")).removeprefix("page: ").partition("#")
         assert rest.startswith("/sweep/s?token=") and "<html" in fetch(base)
-        assert monitor.call().returncode == 0
+        assert monitor.ran().returncode == 0
         rows = f"{base}api/sweeps/s/-/rows"
         wait_until(lambda: len(json.loads(fetch(rows))["rows"]) == 3, "the new runs to show")
     finally:
@@ -362,7 +362,7 @@ def test_the_page_beside_the_monitor_shows_a_run_that_comes_later(monitor):
 
 @pytest.mark.slow
 def test_the_dashboard_shows_a_run_that_comes_later(monitor):
-    assert monitor.call("--count", "1").returncode == 0
+    assert monitor.ran("--count", "1").returncode == 0
     process = monitor.watching("s", "--optuna-dashboard", "--port", "0", "--json", "--refresh-interval", "0.5")
     try:
         notes = []
@@ -378,7 +378,7 @@ def test_the_dashboard_shows_a_run_that_comes_later(monitor):
             return json.loads(fetch(f"{base}/api/studies/{study['study_id']}?after=0"))["trials"]
 
         assert len(trials()) == 1
-        assert monitor.call().returncode == 0
+        assert monitor.ran().returncode == 0
         wait_until(lambda: len(trials()) == 3, "the new runs to show")
         assert [trial["number"] for trial in trials()] == [0, 1, 2]
     finally:
@@ -392,7 +392,7 @@ def test_the_dashboard_shows_a_run_that_comes_later(monitor):
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_a_sweep_on_a_server_is_watched_by_its_url(monitor, postgres_database):
-    assert monitor.call("--storage", postgres_database).returncode == 0
+    assert monitor.ran("--storage", postgres_database).returncode == 0
     (sweep,) = monitor.look("s", "--storage", postgres_database)["sweeps"]
     assert (sweep["done"], sweep["best"]["params"]) == (3, {"x": 1})
     assert monitor.asked("s", "--until", "done", "--storage", postgres_database).returncode == 0

@@ -1,6 +1,5 @@
 """The first hour: a typo, the fix, the same command; and exit codes that say whether there is a result."""
 
-import functools
 import json
 import signal
 import subprocess
@@ -35,6 +34,7 @@ WAITS = "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(600)\n"
 def sweeper(tmp_path):
     made = Sweeper(tmp_path)
     made.write(GRID)
+    made.forks = True  # what it says of the next step is the command that it was started by
     return made
 
 
@@ -95,7 +95,7 @@ def test_fresh_names_the_sweep_that_continues_and_how(sweeper):
 @pytest.mark.slow
 @pytest.mark.parametrize("door", ["run", "script"])
 def test_a_step_works_when_it_is_pasted_where_it_was_printed(tmp_path, door):
-    pasted = functools.partial(subprocess.run, shell=True, capture_output=True, text=True)
+    """The shell reads it and says which command it would start; that is forked warm."""
     made = Sweeper(tmp_path / "내 것")
     made.folder.mkdir()
     made.write(FEW, "my sweep.yaml")
@@ -103,15 +103,19 @@ def test_a_step_works_when_it_is_pasted_where_it_was_printed(tmp_path, door):
     called = [str(CODE_DIR / "sweep_runner.py"), "--sweep-config"] if door == "script" else ["-m", "sweepkit", "run"]
     command = [sys.executable, *called, "my sweep.yaml", "--output-dir", "o 1", "--fresh", "--count", "1", "--json"]
 
-    def end(given, how=warm.run):
+    def end(given):
         env = {**made.env, "PYTHONPATH": str(CODE_DIR)}
-        done = how(given, cwd=made.folder, env=env, timeout=60)
+        done = warm.run(given, cwd=made.folder, env=env, timeout=60)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
     first = end(command)
     assert first["counts"] == {"finished": 1}
-    second = end(first["next"][0].partition(": ")[2], pasted)
+    step = first["next"][0].partition(": ")[2]
+    read = subprocess.run(
+        ["sh", "-ec", f"set -- {step}\nprintf '%s\\0' \"$@\""], capture_output=True, text=True, check=True
+    )
+    second = end(read.stdout.split("\0")[:-1])
     assert (second["sweep"], second["counts"]) == (first["sweep"], {"finished": 2})
 
 

@@ -56,7 +56,7 @@ def test_a_sweep_whose_folder_is_another_ones_is_refused(sweeper, first, second)
     if second == "s-2":
         sweeper.summary("--fresh", "--count", "1")
     sweeper.write(f"name: {second}\n{GRID}", "other.yaml")
-    done = sweeper.call(sweep="other.yaml")
+    done = sweeper.ran(sweep="other.yaml")
     assert done.returncode == 2
     assert f"other.yaml: name: a sweep needs a folder of its own, but sweep_{second} is that of sweep" in done.stderr
 
@@ -76,7 +76,7 @@ def strict(text):
 
 def test_what_is_not_finite_is_told_in_json_that_every_reader_takes(sweeper):
     sweeper.write(GRID.replace("x: {values: [3, 1, 2]}", "mode: {values: [good, nan]}"))
-    done = sweeper.call("--json")
+    done = sweeper.ran("--json")
     events = [strict(line) for line in done.stdout.splitlines()]
     assert "NaN" in [event["values"]["loss"] for event in events if event["event"] == "report"]
     assert events[-1]["counts"] == {"finished": 1, "diverged": 1}
@@ -159,5 +159,5 @@ def test_parameters_that_the_trainer_does_not_know_are_told_with_their_lines(swe
 def test_a_run_that_is_tried_again_is_told_with_its_reason(sweeper):
     sweeper.write(GRID.replace("x: {values: [3, 1, 2]}", "mode: {value: fail-once}") + "sweepkit: {retries: 1}\n")
     sweeper.env["FLAG"] = str(sweeper.folder / "flag")
-    again = next(line for line in sweeper.call().stdout.splitlines() if "again" in line)
+    again = next(line for line in sweeper.ran().stdout.splitlines() if "again" in line)
     assert "RuntimeError: 실패: x=1.0 (exit code 1); retry 1 of 1" in again

@@ -56,7 +56,7 @@ class Project(Sweeper):
     def run(self, *options, rc=0):
         """Run the sweep with results where nobody says otherwise; return its end and all notices."""
         command = [sys.executable, str(RUNNER), "--sweep-config", "sweep.yaml", *self.options, *options]
-        done = warm.run(command, timeout=120, cwd=self.folder, env=self.env)
+        done = self.here(command)
         assert done.returncode == rc, done.stdout + done.stderr
         events = [json.loads(line) for line in done.stdout.splitlines()]
         notes = [event["text"] for event in events if event["event"] == "notice"]

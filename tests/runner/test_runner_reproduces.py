@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,14 @@ def test_the_worse_run_is_stopped_and_nothing_is_warned_about_or_left_elsewhere(
     assert not [event for event in best.events if event["event"] == "notice" and event["warning"]]
     assert sorted(path.name for path in best.folder.iterdir()) == ["mine.csv", "out", "s.yaml"]
     assert {path.name for path in (best.folder / "out").iterdir()} >= {"sweep_s", "sweepkit.db", "cache"}
+
+
+def test_one_fork_server_imports_all_that_trainings_need_and_is_never_replaced(best):
+    """A second one imports once more, without what the first was wrong about: torch, that once was, and all upon it."""
+    notices = "\n".join(event["text"] for event in best.events if event["event"] == "notice")
+    (imported,) = re.findall(r"(\d+) modules are imported once", notices)
+    assert int(imported) > 2500  # torch and transformers; 164 without them
+    assert [event["warm"] for event in best.events if event["event"] == "run_started"] == [True, True]
 
 
 def test_every_run_says_what_its_scores_mean(best):

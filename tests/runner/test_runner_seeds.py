@@ -48,7 +48,7 @@ def journal(sweeper, word):
 
 @pytest.mark.slow
 def test_the_best_is_the_best_mean_and_what_is_clearly_worse_gets_no_further_seed(sweeper):
-    done = sweeper.call("--json", "--optuna-storage", f"sqlite:///{sweeper.folder}/optuna.db")
+    done = sweeper.ran("--json", "--optuna-storage", f"sqlite:///{sweeper.folder}/optuna.db")
     assert done.returncode == 0, done.stderr
     end = json.loads(done.stdout.splitlines()[-1])
     counts = {x: sum(run["params.x"] == x for run in end["runs"]) for x in (0.02, 0, 3, 5)}
@@ -71,12 +71,12 @@ def test_the_best_is_the_best_mean_and_what_is_clearly_worse_gets_no_further_see
     trials = load_study(f"sqlite:///{sweeper.folder}/optuna.db", "s").trials
     assert [trial.user_attrs["run_seed"] for trial in trials[:2]] == [7, 8] and len(trials) == len(end["runs"])
 
-    again = sweeper.call()
+    again = sweeper.ran()
     assert "best: configuration " in again.stdout and f"mean loss = {mean(BEST):.5g} over 3 seeds" in again.stdout
     assert "10/12 done" in again.stdout and WORDS["clearly-worse-than"] in again.stdout
 
     sweeper.write(SWEEP.replace("[7, 8, 9]", "{seeds: [7, 8, 9, 10], stop_worse: false}"))
-    extended = sweeper.call("--json")
+    extended = sweeper.ran("--json")
     assert extended.returncode == 0, extended.stderr
     assert len(json.loads(extended.stdout.splitlines()[-1])["runs"]) == 16
     assert (sweeper.folder / "out" / "sweep_s" / "report.html").exists()
@@ -90,13 +90,13 @@ def test_the_dry_run_counts_the_runs_and_tells_of_the_seeds(sweeper):
 
 def test_run_cap_counts_runs_and_not_configurations(sweeper):
     sweeper.write(SWEEP + "run_cap: 5\n")
-    done = sweeper.call("--json")
+    done = sweeper.ran("--json")
     assert len(sweeper.results()) == 5 and json.loads(done.stdout.splitlines()[-1])["reason"] == "run_cap of 5 reached"
 
 
 def test_a_program_that_only_reads_the_variable_gets_no_argument(sweeper):
     sweeper.write(SWEEP.replace("[7, 8, 9]", "{seeds: 2, stop_worse: false}, seed_parameter: null"))
-    done = sweeper.call()
+    done = sweeper.ran()
     assert done.returncode == 0, done.stderr
     assert sorted(journal(sweeper, "start")) == sorted(
         [f"{x:g}", str(s), "None"] for x in (0.02, 0, 3, 5) for s in (1, 2)
@@ -118,7 +118,7 @@ def test_kill_9_at_any_moment_repeats_no_seed_and_loses_none(sweeper):
                 process.send_signal(signal.SIGKILL)
                 kills += 1
     assert kills
-    done = sweeper.call("--json")
+    done = sweeper.ran("--json")
     assert done.returncode == 0, done.stderr
     end = json.loads(done.stdout.splitlines()[-1])
     pairs = sorted((run["params.x"], run["params.seed"]) for run in end["runs"])

@@ -51,6 +51,17 @@ PRELOADED = (
     "scipy.optimize",
     "scipy.stats",
 )
+# What those import besides that speak with W&B or Optuna, half a second of CPU each: they are forked off a second
+# process, so that no other has the larger memory to copy.
+OF_OTHERS = (
+    "alembic.command",
+    "optuna.storages._rdb.storage",
+    "optuna.trial",
+    "wandb.apis.public.service_api",
+    "wandb.proto.wandb_internal_pb2",
+    "wandb.sdk.lib.wbauth",
+)
+_SPEAK_WITH_OTHERS = {"--backend", "--optuna-dashboard", "--optuna-storage", "--push", "--wandb", "--wandb-sweep"}
 _MOST_BYTES = 1 << 20
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "OPENBLAS_", "MKL_")
 
@@ -110,7 +121,10 @@ class WarmPopen(subprocess.Popen):
             "env": {name: str(value) for name, value in (os.environ if start.env is None else start.env).items()},
             "session": start.start_new_session,
         }
-        self._told = _ask(json.dumps(asked).encode(), [own if it == -1 else it for own, it in enumerate(handed)])
+        others = OF_OTHERS if _speaks_with_others(asked["argv"]) else ()
+        self._told = _ask(
+            others, json.dumps(asked).encode(), [own if it == -1 else it for own, it in enumerate(handed)]
+        )
         self.pid = int(self._told.recv(64))
         self._child_created = True
         self._close_pipe_fds(*called[10:16])
@@ -165,36 +179,39 @@ def _is_a_start(entry: str) -> bool:
     return set(os.listdir(entry) if os.path.isdir(entry) else ()) - {"__pycache__"} == {"sitecustomize.py"}
 
 
+def _speaks_with_others(argv: list[str]) -> bool:
+    """Return whether a command reads or writes at W&B or in a study of Optuna."""
+    return not _SPEAK_WITH_OTHERS.isdisjoint(argv) or any(arg.startswith(("wandb:", "sweepkit.wandb.")) for arg in argv)
+
+
 _SERVED = _read_at_the_start({**os.environ, "PYTHONWARNINGS": "default"})
-_server: tuple[subprocess.Popen, socket.socket] | None = None
+_servers: dict[tuple[str, ...], tuple[subprocess.Popen, socket.socket]] = {}
 
 
-def _ask(request: bytes, files: list[int]) -> socket.socket:
-    """Hand a request to the session's process, which is started by the first; return where it answers."""
-    global _server
-    if _server is None:
+def _ask(others: tuple[str, ...], request: bytes, files: list[int]) -> socket.socket:
+    """Hand a request to the session's process that has these besides, started by the first; return where it answers."""
+    if others not in _servers:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno())]
+        command = [sys.executable, __file__, str(theirs.fileno()), *others]
         env = {**os.environ, "PYTHONWARNINGS": "default"}
-        _server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True), ours
+        _servers[others] = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True), ours
         theirs.close()
-        atexit.register(_close)
+        atexit.register(_close, *_servers[others])
     said, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with answers:
-        socket.send_fds(_server[1], [request], [answers.fileno(), *files])
+        socket.send_fds(_servers[others][1], [request], [answers.fileno(), *files])
     return said
 
 
-def _close() -> None:
-    process, asks = _server
+def _close(process: subprocess.Popen, asks: socket.socket) -> None:
     asks.close()
     process.wait()
 
 
-def _preload() -> set[int]:
+def _preload(others: list[str]) -> set[int]:
     """Import what runners import, and leave the path of modules as a fresh process has it; return what all share."""
     sys.path.insert(1, str(CODE))
-    for name in PRELOADED:
+    for name in (*PRELOADED, *others):
         importlib.import_module(name)
     sys.path.remove(str(CODE))
     gc.collect()
@@ -286,5 +303,5 @@ def _run(argv: list[str], shared: set[int]) -> None:
 
 
 if __name__ == "__main__":
-    loaded = _preload()
+    loaded = _preload(sys.argv[2:])
     _run(_serve(int(sys.argv[1])), loaded)

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 from snapshots import words_of
 from wandb_backend import API_KEY, ENTITY, PROJECT
 
@@ -19,9 +19,13 @@ from sweepkit.wandb.client import client_errors, sweep_path
 WORDS = words_of(__file__)
 
 # In the child both sides run: the server in a thread, the client in front of it.
-PREPARE = """
+PREPARE = (
+    f"""
 import json, os, sys
 from pathlib import Path
+sys.path[:0] = [{str(CODE_DIR)!r}, {str(Path(__file__).parents[1] / "support")!r}]
+"""
+    + """
 from wandb_backend import ENTITY, PROJECT, BackendRun, WandbBackend
 from sweepkit.errors import SweepKitError
 
@@ -48,14 +52,16 @@ def connected(backend):
     backend.sweeps[sweep_id].state = "RUNNING"
     return sweep_id, f"{ENTITY}/{PROJECT}/{sweep_id}"
 """
+)
 
 
 def child(tmp_path, code, timeout=100, **variables):
     """Run code after PREPARE in a process of its own and return what its last line tells as JSON, and its output."""
-    path = os.pathsep.join([str(CODE_DIR), str(Path(__file__).parents[1] / "support")])
-    env = os.environ | {"PYTHONPATH": path, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")} | variables
-    command = [sys.executable, "-c", PREPARE + code]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
+    script = tmp_path / "child.py"
+    script.write_text(PREPARE + code, encoding="utf-8")
+    home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "PYTHONWARNINGS": "default"}
+    command = [sys.executable, str(script), "--wandb"]  # which is why it is forked off what has the client
+    done = warm.run(command, env=os.environ | home | variables, cwd=tmp_path, timeout=timeout)
     assert done.returncode == 0, done.stderr
     assert API_KEY not in done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr

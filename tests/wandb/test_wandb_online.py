@@ -288,6 +288,7 @@ def test_more_runs_than_a_page_arrive_once_though_the_push_is_killed_again_and_a
 def test_programs_of_wandb_one_of_them_killed(tmp_path):
     with WandbBackend() as backend:
         sweeper = OnlineSweeper(tmp_path, backend, [1, 2], WANDB_PROGRAM)
+        del sweeper.env["WANDB_X_SAVE_REQUIREMENTS"]
         sweeper.finished(sweeper.begin("--wandb-wait", "60"))
         missing = lost(sweeper, backend, names=("loss",))
         assert not any(missing.values()), missing

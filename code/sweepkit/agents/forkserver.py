@@ -58,7 +58,7 @@ from typing import Any, NoReturn
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.warm.ending import remember_builtins
-from sweepkit.agents.warm.known import let_forks_have_their_own
+from sweepkit.agents.warm.known import imported_later, let_forks_have_their_own
 from sweepkit.agents.warm.lessons import Circumstances, Learner, Lesson, is_placed
 from sweepkit.agents.warm.preload import (
     constants_of,
@@ -319,7 +319,7 @@ class _ForkServer:
             self.folders.add(self.folder if script is None else os.path.dirname(os.path.realpath(script)))
             self.watch.main = main_of(request["script"], request.get("module"), self.shelf.path)
             self.programs_own |= {name.partition(":")[0] for name in found}
-            imported = self._import([*found, *request.get("extra", [])])
+            imported = self._import([*found, *imported_later(found), *request.get("extra", [])])
         except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
             self.cold_reason = self.cold_reason or "its imports could not be worked out"
             sys.excepthook(*sys.exc_info())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import host_name
+from sweepkit.agents.package_query import version_of
 from sweepkit.environ import CARRY_FILES_ENV
 from sweepkit.files import last_bytes, write_atomically
 from sweepkit.model.metric import Metric
@@ -42,7 +43,7 @@ def describe_surroundings(folder: str) -> dict[str, Any]:
     versions = {"python": sys.version.split()[0], "sweepkit": VERSION}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+            versions[package] = version_of(package)
     code = os.environ.get(CARRY_FILES_ENV) or None
     commit = None if code else _commit(folder)
     return {"package_versions": versions, "git_commit": commit, "code_hash": code, "host": host_name()}

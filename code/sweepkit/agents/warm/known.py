@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 # They look at the process's id when they are imported and compare it with os.getpid() before they rely on it.
@@ -32,6 +33,14 @@ PREFIXES = {"fsspec.config": "FSSPEC_", "tqdm.std": "TQDM_"}
 KEEP_FOLDER = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 # (module, variable): read at import, and read again whenever it counts.
 ASKED_AGAIN = frozenset({("torch._dynamo.package", "TORCHINDUCTOR_CACHE_DIR")})
+# What a package imports in the call that its programs begin with, beside what its own import brings: `wandb.init`.
+_IMPORTED_LATER = {"wandb": ("wandb.sdk.launch",)}
+
+
+def imported_later(names: Iterable[str]) -> list[str]:
+    """Return the modules that programs which import these (`module` or `module:attribute`) import while they run."""
+    tops = dict.fromkeys(name.partition(":")[0].partition(".")[0] for name in names)
+    return [later for top in tops for later in _IMPORTED_LATER.get(top, ())]
 
 
 def is_harmless(module: str, what: str) -> bool:

@@ -581,7 +581,8 @@ class ImportWatch:
         real = builtins.open
 
         def opening(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
-            module = None if isinstance(file, int) or file == os.devnull else _executing()
+            unread = isinstance(file, int) or file == os.devnull or _is_shown()
+            module = None if unread else _executing()
             if module is not None and _is_cache(file):
                 return real(file, mode, *arguments, **named)  # as the first process of a host would
             if module is not None and set(mode) & set("wax+"):
@@ -684,6 +685,15 @@ class _Finder:
         if name in self._watch.avoid:
             self._watch.refused.update(_all_executing())
             raise ModuleNotFoundError(f"{name} is left to the runs", name=name)
+
+
+def _is_shown() -> bool:
+    """Return whether what opens a file is `tokenize`: for the source lines of frames, ours among them.
+
+    `torch` asks for such of each that it is imported by. `tokenize` has the real `open` where a server's own modules
+    brought it before the watch began, and this one where a program's did.
+    """
+    return sys._getframe(2).f_globals.get("__name__") == "tokenize"
 
 
 def _is_cache(file: Any) -> bool:
