@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-import re
 import socket
 import sys
 from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
+from sweepkit.agents.package_query import name_and_version
 from sweepkit.store.base import Store
 
 _ENVIRONMENT = "environment"
 _NODE = "node "
 _EQUAL = hashlib.sha256(b"[]").hexdigest()  # of what a node reports that differs in nothing
 _MOST_NAMED = 5
-_HEADERS = re.compile(r"^(Name|Version): *(.*?) *$", re.MULTILINE)
 _SITES = frozenset(("site-packages", "dist-packages"))
 
 
@@ -25,20 +24,8 @@ def environment() -> dict[str, str]:
     What a package brings for itself and puts on the path when it is imported, as Ray does, is left out.
     """
     path = [place for place in sys.path if not _SITES.intersection(Path(place).parent.parts)]
-    found = dict(map(_name_and_version, metadata.distributions(path=path)))
+    found = {name.lower(): version for name, version in map(name_and_version, metadata.distributions(path=path))}
     return {**found, "python": sys.version.split()[0]}
-
-
-def _name_and_version(item: metadata.Distribution) -> tuple[str, str]:
-    """Return what a package is called, in small letters, and its version.
-
-    Two lines are wanted of a file that may hold a whole README: the parser of e-mails takes ten times as long, 0.1 s of
-    CPU where a hundred packages are installed, and that at each start.
-    """
-    said = dict(_HEADERS.findall((item.read_text("METADATA") or "").partition("\n\n")[0]))
-    if len(said) < 2:  # an older form
-        return str(item.metadata["Name"]).lower(), item.version
-    return said["Name"].lower(), said["Version"]
 
 
 def keep_environment(store: Store, sweep_id: str) -> None:
