@@ -122,7 +122,7 @@ def _serve(waiting: socket.socket) -> None:
     """Fork for this process and for each that asks; return in what was forked, exit when all of that has ended."""
     running = {_forked(None)}
     if 0 in running:
-        return
+        return waiting.close()
     _let_go()
     crashed = False
     while found := select.select([waiting, *running], [], [], None if running else _ANOTHER_COMES_S)[0]:
@@ -135,7 +135,7 @@ def _serve(waiting: socket.socket) -> None:
             asks = waiting.accept()[0]
             child = _forked(asks)
             if not child:
-                return
+                return waiting.close()
             asks.close()
             running.add(child)
         if not running and not crashed:
