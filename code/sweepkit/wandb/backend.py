@@ -335,13 +335,19 @@ class _WandbLedSweep:
         self.agents.drain(reason)
 
     def _settle(self) -> bool:
-        """Poll until W&B counts no run of this host as running; return whether it came to that."""
+        """Poll until W&B counts no run of this host as running; return whether it came to that.
+
+        What cannot be read for as long as the user waits for W&B ends it, too: whatever limit ended the agents before.
+        """
         pause = threading.Event()
         hurried = self.agents.interrupt_level or self.unanswered
         deadline = time.monotonic() + (_HURRIED_S if hurried else _SETTLE_S)
         while True:
             if self.collector.poll() and not self.importer.running():
                 return True
+            if not hurried and (fault := self.collector.fault(self.session.options.wandb_wait)):
+                self._end_unanswered(f"W&B must say what it wants: {fault}")
+                return False
             if time.monotonic() >= deadline:
                 return False
             pause.wait(2.0)
@@ -359,7 +365,7 @@ class _WandbLedSweep:
         elif state is SweepState.FINISHED:
             reason = "W&B has ended the sweep"
         else:
-            reason = "; ".join(reasons) or "no agent is left"
+            reason = "; ".join(dict.fromkeys([*reasons, *filter(None, [self.unanswered])])) or "no agent is left"
         if not settled:
             self._tell_what_is_not_there()
             reason += "; W&B still counts runs as running: the same command later collects them"
