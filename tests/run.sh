@@ -22,14 +22,14 @@ if [ "$(cat .venv/installed-for-tests 2>/dev/null || :)" != "$wanted $PWD" ]; th
 fi
 ruff check .
 ruff format --check .
-# Four workers for two cores, since many tests wait for processes; forked off one that has the libraries. Types are
+# Five workers for two cores, since many tests wait for processes; forked off one that has the libraries. Types are
 # checked beside them; what is wrong with them is told at the end.
 types=$(mktemp)
 nice mypy >"$types" 2>&1 &
 mypy=$!
 trap 'kill "$mypy" 2>/dev/null || :; rm -f "$types"' EXIT
 passed=0
-workers="4*popen//python=python tests/support/forked_worker.py"
+workers="5*popen//python=python tests/support/forked_worker.py"
 python -m pytest --tx "$workers" --dist loadscope --no-loadscope-reorder "$@" || passed=$?
 typed=0
 wait "$mypy" || typed=$?
