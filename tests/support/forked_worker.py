@@ -1,6 +1,6 @@
 """A Python for the workers of pytest-xdist: forked off one process that has imported what their tests import.
 
-    python -m pytest --dist loadscope --tx "4*popen//python=python tests/support/forked_worker.py"
+    python -m pytest --dist loadscope --tx "5*popen//python=python tests/support/forked_worker.py"
 
 Each worker collects all tests, and the libraries that these import are most of what that costs. The first of the
 processes that one pytest starts imports them and forks; those that come later hand their files to it and wait for what
