@@ -18,6 +18,7 @@ def bench(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweeps", [30, pytest.param(200, marks=pytest.mark.heavy)])
 def test_a_race_has_less_regret_and_less_optimism_than_picking_the_maximum(bench, sweeps):
     procedures = (*bench.PROCEDURES[:2], "race")

@@ -207,6 +207,7 @@ def test_start_up_and_memory_are_tabled(tmp_path, script):
 # -- ROUGE ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rouge_is_measured_beside_rouge_score(tmp_path, script):
     options = ["--pairs", "3", "--length", "12", "--turns", "2", "--quiet-s", "0", "--output", str(tmp_path)]
     assert script("rouge").main(options) == 0

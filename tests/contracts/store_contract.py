@@ -239,6 +239,7 @@ class StoreContract:
         assert store.add_and_claim(sweep, 5, {}, **AGENT) is None
         check_invariants(store, sweep)
 
+    @pytest.mark.slow
     def test_numbers_have_no_gaps_and_the_cap_holds_under_eight_processes(self, store, url):
         sweep = new_sweep(store)
 
@@ -255,6 +256,7 @@ class StoreContract:
         assert sorted(numbers) == list(range(40))
         check_invariants(store, sweep)
 
+    @pytest.mark.slow
     def test_no_run_is_claimed_twice_by_eight_processes(self, store, url):
         sweep = new_sweep(store)
         for number in range(40):
@@ -293,6 +295,7 @@ class StoreContract:
         assert not errors and sorted(done) == list(range(30))
         check_invariants(store, sweep)
 
+    @pytest.mark.slow
     def test_two_processes_create_one_sweep(self, url):
         def create(index):
             with open_store(url) as own:
@@ -389,6 +392,7 @@ class StoreContract:
         (record,) = store.attempts(run.run_id)
         assert (record.state, record.reason) == (AttemptState.LOST, "its process is gone")
 
+    @pytest.mark.slow
     def test_only_one_of_eight_processes_loses_an_attempt(self, store, url):
         sweep = new_sweep(store)
         attempt = claim_new(store, sweep, 0)
@@ -720,6 +724,7 @@ class StoreContract:
         store.update_sweep(sweep, reason="the parent still writes")
 
     # --- dying ---
+    @pytest.mark.slow
     def test_two_first_starts_at_once(self, fresh_url):
         for _ in range(few(8)):  # Optuna's own storages fail 17 times of 20
             url = fresh_url()
@@ -730,6 +735,7 @@ class StoreContract:
 
             assert len(set(at_once(6, first))) == 1
 
+    @pytest.mark.slow
     def test_kill_9_at_random_moments_leaves_a_consistent_record(self, store, url):
         sweep = new_sweep(store)
         chance = random.Random(20)

@@ -228,6 +228,7 @@ def test_looking_at_an_open_record_lets_go_of_none_of_its_locks(tmp_path, look):
         assert len(store.sweeps()) == 2
 
 
+@pytest.mark.slow
 def test_a_fork_beside_a_writing_thread_can_write(tmp_path):
     with open_store(tmp_path / "a.db") as store:
         sweep = contract.new_sweep(store)
