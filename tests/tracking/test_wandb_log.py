@@ -385,6 +385,7 @@ for step in range(250):
     wandb.log({**row, "deep": {"er": {"x": float("inf")}}, "big": 2**70, "t": True, "글": "말" * (step % 50)})
 run.summary["long"] = "x" * 90_000
 wandb.finish(5)
+wandb.teardown()  # its helper writes the last of it as it ends
 """
 
 JUDGE = """
