@@ -186,6 +186,7 @@ def test_no_class_name_means_two_things():
     assert {name: places for name, places in house.class_places().items() if len(places) > 1} == {}
 
 
+@pytest.mark.slow
 def test_every_public_name_has_a_reader():
     assert set(house.unread_names()) == PUBLIC_API  # and no name stands there that has a reader by now
 

@@ -10,6 +10,7 @@ TESTS = Path(__file__).parent
 BOOKS = sorted(TESTS.glob("*/words.json"))
 
 
+@pytest.mark.slow
 def test_few_asserts_hold_a_sentence():
     assert sum(1 for path in TESTS.rglob("test_*.py") for _ in sentences(path)) <= 100
 

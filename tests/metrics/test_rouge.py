@@ -262,6 +262,7 @@ def test_the_mean_is_a_mean():
     assert math.isclose(mean.rouge_combined_f1, 0.25)
 
 
+@pytest.mark.slow
 def test_the_documented_traps_of_korean(scorers):
     same, nonsense = "민수는 서울역에서 지영이를 만난다.", ("#Person1#: 네, 좋아요.", "#Person1#: 비가 온다고 했다.")
     theirs = _scorer(None)

@@ -149,6 +149,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(st.text(max_size=12).filter(lambda name: name != "wandb_version"), VALUES, max_size=4))
 def test_wandbs_yaml_reader_gives_back_every_value_and_type(params):

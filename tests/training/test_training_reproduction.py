@@ -36,6 +36,7 @@ def test_a_configuration_says_nothing_unless_a_sweep_wrote_it():
     assert section_of(apply(TrainingConfig(), {"reproduces.value": 1.0, "reproduces.metric": "m"})).value == 1.0
 
 
+@pytest.mark.slow
 @given(value=st.floats(allow_nan=False, allow_infinity=False), name=st.text(min_size=1, max_size=9))
 def test_what_is_written_is_read_back_to_the_last_bit(tmp_path_factory, value, name):
     section = expectation(TrainingConfig(), SURROUNDINGS, metric=name, value=value, run_id="1e5", step=3)
