@@ -166,14 +166,17 @@ class _Lenient(dict):
 
 @st.composite
 def infinite_spaces(draw):
-    """A finite space, and two continuous parameters that hang on it or on each other."""
+    """A finite space, and two continuous parameters that hang on it or on each other.
+
+    What the first one hangs on occurs: on a parameter that is never there, none would ever be.
+    """
     space = draw(finite_spaces())
     unit = D(kind=Kind.UNIFORM, min=0.0, max=1.0)
-    first = draw(st.none() | st.sampled_from(list(space.parameters)))
+    occurring = draw(st.sampled_from(brute_force(space)))
+    first = draw(st.none() | st.sampled_from(sorted(occurring)))
     conditions = list(space.conditions)
     if first is not None:
-        value = first.distribution.support_value(draw(st.integers(0, first.distribution.support_size() - 1)))
-        conditions.append(Condition(path=("u",), clauses=(Clause(path=first.path, choices=(value,)),)))
+        conditions.append(Condition(path=("u",), clauses=(Clause(path=(first,), choices=(occurring[first],)),)))
     conditions.append(
         Condition(path=("v",), clauses=(Clause(path=("u",), low=0.3, high=draw(st.none() | st.just(0.8))),))
     )
