@@ -25,6 +25,8 @@ from sweepkit.store.base import Report
 from sweepkit.store.mirror import sync_mirror
 from sweepkit.store.open import open_store
 
+pytestmark = pytest.mark.slow
+
 AGENT = contract.AGENT
 
 

@@ -23,6 +23,8 @@ from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
 from sweepkit.upkeep.record import check, rebuild, repair
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """\
 import json, os, sys
 number = int(sys.argv[1].partition("=")[2])
