@@ -4,6 +4,7 @@ The real clusters are those of CLUSTER_ENGINE ("ray" or "slurm"), within which t
 test_cluster_slurm.py run this file: two nodes with 2 cores each, of one GPU (Ray) or two (SLURM).
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from fake_engine import FakeEngine
 from waiting import wait_until
 
+from sweepkit.agents.descent import start_time
+from sweepkit.cluster import processes
 from sweepkit.cluster.engine import AgentState, EngineError
 from sweepkit.cluster.processes import ProcessEngine
 
@@ -116,6 +119,19 @@ def test_an_agent_that_ends_by_itself_is_gone_and_what_it_was_given_came_to_it(e
     engine.submit(asked)
     wait_until(lambda: state(engine) is AgentState.GONE, "its end")
     wait_until(lambda: asked.log.exists() and asked.log.read_text().split() == ["secret", str(asked.cwd)], "its log")
+
+
+@pytest.mark.skipif(bool(REAL), reason="about processes of this host")
+def test_a_process_that_ended_before_anybody_looked_at_it_is_gone(job, tmp_path, monkeypatch):
+    def looked_at_late(pid):
+        with contextlib.suppress(ChildProcessError):  # it is buried by then
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return start_time(pid)
+
+    monkeypatch.setattr(processes, "start_time", looked_at_late)
+    engine = ProcessEngine(tmp_path / "agents")
+    engine.submit(job(program="pass"))
+    assert state(engine) is AgentState.GONE and engine.names("") == set()
 
 
 @pytest.mark.parametrize("engine", RUN_PROGRAMS, indirect=True)

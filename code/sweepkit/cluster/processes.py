@@ -86,4 +86,5 @@ class ProcessEngine:
         pid = int(facts["pid"])
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-        return pid if start_time(pid) == facts["start"] else None
+        # One that had ended when it was first looked at has no start, as has every process that is gone.
+        return pid if facts["start"] and start_time(pid) == facts["start"] else None
