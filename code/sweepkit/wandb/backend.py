@@ -310,9 +310,9 @@ class _WandbLedSweep:
 
     def _give_up_a_silent_server(self) -> None:
         """End, where nothing runs that waiting would keep, when what W&B answers could not be read for too long."""
-        if not self.agents.busy and (fault := self.collector.fault(self.session.options.wandb_wait)):
-            self._end_unanswered(f"W&B must say what it wants: {fault}")
-        elif not self.agents.interrupt_level and self.silence.look(work_wanted=self._wants_work()):
+        if not self.agents.busy and self._ends_unread():
+            return
+        if not self.agents.interrupt_level and self.silence.look(work_wanted=self._wants_work()):
             for run in self.silence.stuck:
                 self._end_unanswered(f"W&B must take what runs log: {run.fault}")
                 again = run.run_id in self._stuck
@@ -324,6 +324,13 @@ class _WandbLedSweep:
             if self.silence.idle_fault:
                 self._end_unanswered(f"W&B must answer its agents: {self.silence.idle_fault}")
                 self.agents.kill()
+
+    def _ends_unread(self) -> bool:
+        """End when no answer could be read for as long as the user waits for W&B; return whether it came to that."""
+        fault = self.collector.fault(self.session.options.wandb_wait)
+        if fault:
+            self._end_unanswered(f"W&B must say what it wants: {fault}")
+        return bool(fault)
 
     def _wants_work(self) -> bool:
         return self.scheduler is None and self.importer.state is SweepState.RUNNING
@@ -345,10 +352,7 @@ class _WandbLedSweep:
         while True:
             if self.collector.poll() and not self.importer.running():
                 return True
-            if not hurried and (fault := self.collector.fault(self.session.options.wandb_wait)):
-                self._end_unanswered(f"W&B must say what it wants: {fault}")
-                return False
-            if time.monotonic() >= deadline:
+            if (not hurried and self._ends_unread()) or time.monotonic() >= deadline:
                 return False
             pause.wait(2.0)
 
@@ -358,6 +362,8 @@ class _WandbLedSweep:
         """Record where the sweep stands at W&B; return how this call ended."""
         state = self.importer.state or SweepState.RUNNING
         reasons = [reason for reason in self.agents.reasons if reason != INTERRUPTED]
+        if self.unanswered and self.unanswered not in reasons:
+            reasons.append(self.unanswered)
         if self.agents.interrupt_level:
             reason = "preempted" if self.interrupts.preempted else "interrupted"
         elif state is SweepState.CANCELLED:
@@ -365,7 +371,7 @@ class _WandbLedSweep:
         elif state is SweepState.FINISHED:
             reason = "W&B has ended the sweep"
         else:
-            reason = "; ".join(dict.fromkeys([*reasons, *filter(None, [self.unanswered])])) or "no agent is left"
+            reason = "; ".join(reasons) or "no agent is left"
         if not settled:
             self._tell_what_is_not_there()
             reason += "; W&B still counts runs as running: the same command later collects them"
