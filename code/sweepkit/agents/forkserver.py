@@ -49,7 +49,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass  # and with it `inspect`: under the watch torch's import would seem to read ours
+from dataclasses import dataclass
 from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
 from time import monotonic  # by name, as `dumps`
